@@ -1,0 +1,102 @@
+"""Decode image files safely: limits before work, EXIF orientation, one error for whatever is broken."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageOps
+
+_OPAQUE = ("RGB", "L", "CMYK", "YCbCr", "LAB", "HSV")
+
+
+class ImageError(ValueError):
+    """An image cannot be used; the message says why and stands on its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """What is refused before it is decoded.
+
+    Attributes
+    ----------
+    max_bytes : int
+        Largest file.
+    max_pixels : int
+        Largest width times height.
+    """
+
+    max_bytes: int = 50_000_000
+    max_pixels: int = 100_000_000
+
+
+def decode(data: bytes, *, limits: ImageLimits, shrink_to: int | None = None) -> Image.Image:
+    """Decode an image file to upright RGB.
+
+    Transparent pixels become white, greys deeper than 8 bits are stretched from their darkest to their
+    brightest value, and of an animation the first frame is taken.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+    limits : ImageLimits
+        Checked on the header, before pixels are decoded.
+    shrink_to : int, optional
+        Shrink so that the shorter side is about this long (never shorter, never enlarged). JPEG files are
+        then decoded at reduced size, which is faster and keeps a batch of large photos small in memory.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Mode ``RGB``, loaded.
+
+    Raises
+    ------
+    ImageError
+        If the file is empty, too large, has too many pixels, or cannot be decoded.
+    """
+    if not data:
+        raise ImageError("the image file is empty")
+    if len(data) > limits.max_bytes:
+        raise ImageError(f"the image file has {len(data):,} bytes, the limit is {limits.max_bytes:,}")
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
+            if width * height > limits.max_pixels:
+                raise ImageError(
+                    f"the image has {width} x {height} = {width * height:,} pixels, "
+                    f"the limit is {limits.max_pixels:,}"
+                )
+            if shrink_to is not None:
+                image.draft(None, _shrunk(image.size, shrink_to))
+            return _to_rgb(image, shrink_to)
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow's plugins raise almost any exception on a broken file
+        raise ImageError(f"the image cannot be decoded: {error or type(error).__name__}") from error
+
+
+def _to_rgb(image: Image.Image, shrink_to: int | None) -> Image.Image:
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith(("I", "F")):
+        upright = _stretch(upright)
+    elif upright.mode not in _OPAQUE or "transparency" in upright.info:
+        layers = upright.convert("RGBA")
+        upright = Image.new("RGBA", layers.size, "white")
+        upright.alpha_composite(layers)
+    rgb = upright.convert("RGB")
+    size = rgb.size if shrink_to is None else _shrunk(rgb.size, shrink_to)
+    return rgb if size == rgb.size else rgb.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+
+
+def _shrunk(size: tuple[int, int], side: int) -> tuple[int, int]:
+    factor = min(1.0, side / min(size))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def _stretch(image: Image.Image) -> Image.Image:
+    values = np.nan_to_num(np.asarray(image, dtype=np.float32))
+    low, high = float(values.min()), float(values.max())
+    return Image.fromarray(((values - low) * (255.0 / max(high - low, 1e-6))).astype(np.uint8))

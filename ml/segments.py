@@ -1,0 +1,131 @@
+"""One immutable file pair of a vector store: rows and their sorted keys."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+KEY_BYTES = 16
+KEY_DTYPE = np.dtype(f"S{KEY_BYTES}")
+
+ROWS, KEYS, TEMPORARY = ".rows.npy", ".keys.npy", ".tmp"
+
+
+class SegmentCorrupt(ValueError):
+    """A segment's files do not fit each other or the store."""
+
+
+class Segment:
+    """A segment opened for reading; nothing is read before it is asked for.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+    dim : int
+        Expected length of a vector.
+
+    Attributes
+    ----------
+    keys : ndarray of bytes, shape (n,)
+        Sorted, memory-mapped.
+    rows : ndarray of float16, shape (n, dim)
+        In the order of the keys, memory-mapped.
+
+    Raises
+    ------
+    FileNotFoundError
+        If another process merged it away meanwhile.
+    SegmentCorrupt
+        If its files are damaged.
+    """
+
+    def __init__(self, folder: Path, name: str, dim: int) -> None:
+        self.name = name
+        try:
+            self.keys: np.ndarray = np.load(folder / (name + KEYS), mmap_mode="r", allow_pickle=False)
+            self.rows: np.ndarray = np.load(folder / (name + ROWS), mmap_mode="r", allow_pickle=False)
+        except FileNotFoundError:
+            raise
+        except (ValueError, OSError, EOFError) as error:
+            raise SegmentCorrupt(f"segment {name} in {folder} is damaged: {error}") from error
+        if (
+            self.keys.dtype != KEY_DTYPE
+            or self.rows.dtype != np.float16
+            or self.rows.shape != (len(self.keys), dim)
+        ):
+            raise SegmentCorrupt(
+                f"segment {name} in {folder} has {self.keys.shape} keys and {self.rows.shape} rows, "
+                f"expected vectors of length {dim}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def find(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Look keys up.
+
+        Returns
+        -------
+        hits : ndarray of int, shape (h,)
+            Which of ``keys`` are here.
+        positions : ndarray of int, shape (h,)
+            Their rows.
+        """
+        positions = np.searchsorted(self.keys, keys)
+        positions[positions == len(self.keys)] = 0
+        hits = np.flatnonzero(self.keys[positions] == keys)
+        return hits, positions[hits]
+
+
+def write_segment(folder: Path, keys: np.ndarray, dim: int, blocks: Iterable[np.ndarray]) -> str:
+    """Write a segment and make it visible in one step; return its name.
+
+    Parameters
+    ----------
+    keys : ndarray of bytes, shape (n,)
+        Sorted, without repeats, at least one.
+    blocks : iterable of ndarray of float16, shape (any, dim)
+        The rows in the order of the keys, in pieces so that a large segment never stands in memory.
+    """
+    name = uuid.uuid4().hex
+    rows_tmp, keys_tmp = folder / (name + ROWS + TEMPORARY), folder / (name + KEYS + TEMPORARY)
+    with rows_tmp.open("wb") as file:
+        header = {"descr": "<f2", "fortran_order": False, "shape": (len(keys), dim)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in blocks:
+            file.write(np.ascontiguousarray(block, dtype="<f2").data)
+        file.flush()
+        os.fsync(file.fileno())
+    with keys_tmp.open("wb") as file:
+        np.save(file, np.ascontiguousarray(keys, dtype=KEY_DTYPE), allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
+    rows_tmp.rename(folder / (name + ROWS))
+    # the keys make it visible: a reader looks for nothing else
+    keys_tmp.rename(folder / (name + KEYS))
+    return name
+
+
+def segment_names(folder: Path) -> set[str]:
+    """Return the names of the visible segments of a folder."""
+    return {entry.name.removesuffix(KEYS) for entry in os.scandir(folder) if entry.name.endswith(KEYS)}
+
+
+def remove_segment(folder: Path, name: str) -> None:
+    """Delete a segment; readers that have it open keep reading it."""
+    (folder / (name + KEYS)).unlink(missing_ok=True)
+    (folder / (name + ROWS)).unlink(missing_ok=True)
+
+
+def remove_debris(folder: Path) -> None:
+    """Delete what killed writers left behind; only to be called while nobody writes."""
+    names = segment_names(folder)
+    for entry in list(os.scandir(folder)):
+        orphan = entry.name.endswith(ROWS) and entry.name.removesuffix(ROWS) not in names
+        if orphan or entry.name.endswith(TEMPORARY):
+            Path(entry.path).unlink(missing_ok=True)
