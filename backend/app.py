@@ -1,0 +1,203 @@
+"""The HTTP face: Label Studio's ML-backend protocol, health and metrics. Nothing here learns or waits."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+
+from backend import __version__
+from backend.auth import AuthMiddleware, event_allowed
+from backend.jobs.base import RefreshQueue
+from backend.jobs.embedded import EmbeddedWorker
+from backend.metrics import CONTENT_TYPE, Metrics
+from backend.predict import Predictor
+from backend.project import Project
+from backend.protocol import MalformedBody, PredictBody, SetupBody, WebhookBody, parse_body, parse_project
+from backend.registry import UNTRAINED, VersionRegistry
+from backend.settings import Settings
+from backend.status import read_status
+
+log = logging.getLogger(__name__)
+
+SETUP_FILE = "setup.json"
+
+
+class Service:
+    """What the routes share.
+
+    Parameters
+    ----------
+    settings : Settings
+    queue : RefreshQueue
+    """
+
+    def __init__(self, settings: Settings, queue: RefreshQueue) -> None:
+        self.settings = settings
+        self.queue = queue
+        self.predictor = Predictor(settings, queue.request)
+        self.metrics = Metrics(settings, queue)
+
+    def setup(self, body: SetupBody) -> str:
+        """Adopt a project that is new or has another label config; return the served version."""
+        path = self.settings.project_dir(body.project) / SETUP_FILE
+        seen = body.digest()
+        if not path.exists() or path.read_text(encoding="utf-8") != seen:
+            self.queue.request(body.project, "setup")
+            _replace(path, seen)
+        return self.predictor.version(body.project)
+
+    def hint(self, body: WebhookBody) -> None:
+        """Pass on that something happened: in the event's project, or in all where it names none."""
+        projects = Project.known(self.settings) if body.project is None else [body.project]
+        for project_id in projects:
+            self.queue.request(project_id, body.event)
+
+    def predict(self, raw: bytes) -> dict[str, Any]:
+        """Answer a predict request."""
+        body = parse_body(PredictBody, raw)
+        project_id = body.project_id()
+        with self.metrics.predict_seconds.time():
+            results = self.predictor.predict(project_id, body.tasks, body.label_config)
+        empty = sum(not result["result"] for result in results)
+        self.metrics.predictions.labels("empty").inc(empty)
+        self.metrics.predictions.labels("predicted").inc(len(results) - empty)
+        return {"results": results}
+
+    def health(self) -> dict[str, Any]:
+        """Return what is served and whether the worker runs."""
+        projects = {str(project_id): self._project(project_id) for project_id in Project.known(self.settings)}
+        return {
+            "status": "UP",
+            "model_class": "Lineup",
+            "version": __version__,
+            "worker": {"alive": self.queue.alive, "restarts": self.queue.restarts},
+            "projects": projects,
+        }
+
+    def versions(self, project_id: int | None) -> list[str]:
+        """Return the stored versions, oldest first: of one project or of all."""
+        projects = Project.known(self.settings) if project_id is None else [project_id]
+        return [version for project in projects for version in self._registry(project).ids()]
+
+    def _project(self, project_id: int) -> dict[str, Any]:
+        status = read_status(self.settings.project_dir(project_id))
+        version = self.predictor.version(project_id)
+        manifest = {} if version == UNTRAINED else self._registry(project_id).manifest(version)
+        return {
+            "model_version": version,
+            "state": status.state,
+            "embedder": manifest.get("embedder", self.settings.embedder),
+            "note": manifest.get("note") or (status.last_refresh.note if status.last_refresh else None),
+        }
+
+    def _registry(self, project_id: int) -> VersionRegistry:
+        return VersionRegistry(self.settings.project_dir(project_id) / "versions")
+
+
+def create_app(settings: Settings, queue: RefreshQueue | None = None) -> FastAPI:
+    """Return the application.
+
+    Parameters
+    ----------
+    settings : Settings
+    queue : RefreshQueue or None
+        None: the embedded worker, a child process that lives as long as the application.
+    """
+    queue = queue or EmbeddedWorker(settings)
+    service = Service(settings, queue)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        queue.start()
+        try:
+            yield
+        finally:
+            service.predictor.close()
+            await run_in_threadpool(queue.stop)
+
+    app = FastAPI(
+        title="Lineup",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    app.add_middleware(AuthMiddleware, settings=settings)
+    app.state.service = service
+    _add_errors(app, service)
+    _add_routes(app, service)
+    return app
+
+
+def _add_routes(app: FastAPI, service: Service) -> None:
+    @app.get("/")
+    @app.get("/health")
+    def health() -> JSONResponse:
+        return JSONResponse(service.health())
+
+    @app.post("/setup")
+    async def setup(request: Request) -> JSONResponse:
+        body = parse_body(SetupBody, await request.body())
+        return JSONResponse({"model_version": await run_in_threadpool(service.setup, body)})
+
+    @app.post("/predict")
+    async def predict(request: Request) -> JSONResponse:
+        raw = await request.body()
+        return JSONResponse(await run_in_threadpool(service.predict, raw))
+
+    @app.post("/webhook")
+    async def webhook(request: Request) -> JSONResponse:
+        body = parse_body(WebhookBody, await request.body())
+        if not event_allowed(service.settings, request.headers, body.event):
+            return JSONResponse({"detail": "the header X-Lineup-Secret is missing or wrong"}, status_code=401)
+        service.metrics.events.labels(body.event).inc()
+        await run_in_threadpool(service.hint, body)
+        return JSONResponse({"status": "ok", "event": body.event})
+
+    @app.get("/versions")
+    def versions(project: str | None = None) -> JSONResponse:
+        try:
+            project_id = None if project is None else parse_project(project)
+        except ValueError as error:
+            raise MalformedBody([{"field": "project", "message": str(error)}]) from None
+        return JSONResponse({"versions": service.versions(project_id)})
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(service.metrics.render(), media_type=CONTENT_TYPE)
+
+
+def _add_errors(app: FastAPI, service: Service) -> None:
+    @app.exception_handler(MalformedBody)
+    def malformed(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, MalformedBody)
+        service.metrics.refused.labels(request.url.path).inc()
+        log.warning("%s %s: malformed body: %s", request.method, request.url.path, error)
+        return JSONResponse({"detail": error.problems}, status_code=422)
+
+    @app.exception_handler(OSError)
+    @app.exception_handler(sqlite3.Error)
+    def storage(request: Request, error: Exception) -> JSONResponse:
+        log.error("%s %s: MODEL_DIR cannot be used: %s", request.method, request.url.path, error)
+        message = (
+            "Lineup cannot use its MODEL_DIR; see its log. The next look at the project finds what changed"
+        )
+        return JSONResponse({"detail": message}, status_code=503)
+
+
+def _replace(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tmp = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    tmp.write_text(text, encoding="utf-8")
+    os.replace(tmp, path)

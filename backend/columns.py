@@ -1,0 +1,118 @@
+"""The task fields Lineup keeps: their names, their fixed-point values, and which differences are worth a write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+PRIORITY, SUSPICION, SUGGESTION, CONFIDENCE, REASON = FIELDS = (
+    "priority",
+    "suspicion",
+    "suggestion",
+    "confidence",
+    "reason",
+)
+NUMBERS = frozenset({PRIORITY, SUSPICION, CONFIDENCE})
+
+HEAD_STEP = 0.0001
+TAIL_TOP = 0.9
+TAIL_LEVELS = 20
+CONFIDENCE_STEP = 0.05
+# a routine refresh leaves a number alone that moved by less than this; an idle one writes every difference
+TOLERANCE = {PRIORITY: 1.5 * TAIL_TOP / TAIL_LEVELS, SUSPICION: 0.015, CONFIDENCE: 0.075}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What Lineup says of one task. Numbers are in [0, 1]."""
+
+    priority: float = 0.0
+    suspicion: float = 0.0
+    suggestion: str = ""
+    confidence: float = 0.0
+    reason: str = ""
+
+
+def rank_priorities(n: int, head: int) -> np.ndarray:
+    """Turn positions in the queue into priorities: exact at the head, coarse in the tail.
+
+    Parameters
+    ----------
+    n : int
+        Number of ranked tasks.
+    head : int
+        How many leading positions get a value of their own.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        Descending, in (0, 1); four decimals, so that text order equals numeric order.
+    """
+    priorities = 1.0 - HEAD_STEP * (1 + np.arange(n, dtype=float))
+    tail = max(n - head, 0)
+    if tail:
+        level = np.arange(tail) * TAIL_LEVELS // tail
+        priorities[head:] = TAIL_TOP * (1.0 - level / TAIL_LEVELS)
+    return np.round(priorities, 4)
+
+
+def quantise(values: np.ndarray, step: float) -> np.ndarray:
+    """Round to a multiple of ``step`` in [0, 1], at four decimals.
+
+    Raises
+    ------
+    ValueError
+        If a value is not finite: a NaN in a task field would break the order of the whole table.
+    """
+    if not np.isfinite(values).all():
+        raise ValueError("a score is not a finite number; nothing is written")
+    return np.round(np.clip(np.round(values / step) * step, 0.0, 1.0), 4)
+
+
+def differences(
+    wanted: Mapping[int, Row],
+    present: Mapping[int, Mapping[str, object]],
+    prefix: str,
+    *,
+    exact: bool,
+    threshold: float,
+    head: Sequence[int] = (),
+) -> dict[str, dict[int, float | str]]:
+    """Return, by full field name, the values to write, in the order in which they matter to people.
+
+    Parameters
+    ----------
+    wanted : mapping of task id to Row
+    present : mapping of task id to the task's data as it is in Label Studio
+    prefix : str
+        Prefix of the field names.
+    exact : bool
+        False leaves alone numbers that moved by less than their tolerance.
+    threshold : float
+        Suspicion at which a task enters *Review suspects*; crossing it is always written.
+    head : sequence of int
+        Task ids whose priority is always written exactly.
+    """
+    in_head = set(head)
+    changes: dict[str, dict[int, float | str]] = {prefix + name: {} for name in FIELDS}
+    for task_id, row in wanted.items():
+        data = present[task_id]
+        for name in FIELDS:
+            new, old = getattr(row, name), data.get(prefix + name)
+            if new == old:
+                continue
+            if name in NUMBERS and not exact and _is_number(old):
+                crossed = name == SUSPICION and (new >= threshold) != (old >= threshold)  # type: ignore[operator]
+                ended = (new == 0) != (old == 0)
+                placed = name == PRIORITY and (task_id in in_head or old > TAIL_TOP)  # type: ignore[operator]
+                small = abs(new - old) < TOLERANCE[name]
+                if small and not (crossed or ended or placed):
+                    continue
+            changes[prefix + name][task_id] = new
+    return {name: values for name, values in changes.items() if values}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

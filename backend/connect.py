@@ -1,0 +1,86 @@
+"""Connect Lineup to a project: the ML backend, its webhook, and the first refresh."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from dataclasses import dataclass
+
+from backend.jobs.hints import HintStore
+from backend.labelstudio.backends import backend_urls, connect_backend
+from backend.labelstudio.client import LabelStudioClient
+from backend.labelstudio.config import find_kind
+from backend.labelstudio.reader import read_project
+from backend.labelstudio.webhooks import ensure_webhook
+from backend.project import Project
+from backend.settings import Settings
+
+log = logging.getLogger(__name__)
+
+TITLE = "Lineup"
+
+
+@dataclass(frozen=True)
+class Connected:
+    """What `lineup connect` did, for the shell to show."""
+
+    project_id: int
+    title: str
+    kind: str
+    backend_url: str
+    webhook_url: str
+
+
+def webhook_headers(settings: Settings) -> dict[str, str]:
+    """Return the headers Label Studio's webhook must send to be let in."""
+    secret = settings.webhook_secret.get_secret_value()
+    if secret:
+        return {"X-Lineup-Secret": secret}
+    if settings.basic_auth_user:
+        pair = f"{settings.basic_auth_user}:{settings.basic_auth_pass.get_secret_value()}"
+        return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+    return {}
+
+
+def connect(settings: Settings, project_id: int) -> Connected:
+    """Connect a project, idempotently; the running worker does the rest.
+
+    Raises
+    ------
+    LabelStudioError
+        If Label Studio refuses, or cannot reach Lineup at ``LINEUP_URL``.
+    UnsupportedConfig
+        If Lineup cannot learn the project's label config.
+    """
+    client = LabelStudioClient(settings.label_studio_url, settings.api_key)
+    info = read_project(client, project_id)
+    kind = find_kind(info.label_config)
+    connect_backend(
+        client,
+        project_id,
+        settings.lineup_url,
+        title=TITLE,
+        user=settings.basic_auth_user,
+        password=settings.basic_auth_pass.get_secret_value(),
+    )
+    ensure_webhook(client, project_id, settings.lineup_url, webhook_headers(settings))
+    project = Project.open(settings, info)
+    # connecting is a person's word: what Lineup had left alone is its own again
+    project.store.set_meta("queue", None)
+    HintStore(settings.model_dir).add(project_id, "connect")
+    return Connected(project_id, info.title, kind.name, settings.lineup_url, f"{settings.lineup_url}/webhook")
+
+
+def adopt(client: LabelStudioClient, settings: Settings, project: Project) -> None:
+    """Give the webhook of a project that was connected in Label Studio's own settings page its credentials."""
+    urls = backend_urls(client, project.id)
+    ours = settings.lineup_url if settings.lineup_url in urls else urls[0] if len(urls) == 1 else None
+    if ours is None:
+        log.warning(
+            "project %d: none of its ML backends (%s) is LINEUP_URL=%s; its webhook is left as it is",
+            project.id,
+            ", ".join(urls) or "none",
+            settings.lineup_url,
+        )
+        return
+    ensure_webhook(client, project.id, ours, webhook_headers(settings))

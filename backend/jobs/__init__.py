@@ -1,0 +1,1 @@
+"""The seam between a request for a refresh and its execution."""

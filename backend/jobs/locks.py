@@ -1,0 +1,43 @@
+"""Locks between processes: one refresh at a time for each project, and a sign that a worker is alive."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+
+@contextmanager
+def project_lock(project_dir: Path) -> Iterator[bool]:
+    """Hold the project's refresh lock; yields False, at once, where another process holds it."""
+    project_dir.mkdir(parents=True, exist_ok=True)
+    with (project_dir / "refresh.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True  # closing the file releases the lock
+
+
+def announce_worker(model_dir: Path) -> IO[str]:
+    """Show that a worker lives, until the returned file is closed or the process ends."""
+    model_dir.mkdir(parents=True, exist_ok=True)
+    file = (model_dir / "worker.lock").open("a")
+    fcntl.flock(file, fcntl.LOCK_SH)
+    return file
+
+
+def worker_alive(model_dir: Path) -> bool:
+    """Tell whether any worker lives on this folder."""
+    path = model_dir / "worker.lock"
+    if not path.exists():
+        return False
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

@@ -1,0 +1,1 @@
+"""All that knows Label Studio: its API, its label config, its result JSON and where its images are."""

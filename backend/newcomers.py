@@ -1,0 +1,138 @@
+"""Vectors for images the worker has not met yet, made in a process of their own.
+
+Importing torch holds the interpreter's lock for seconds; the server must answer ``/health`` meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING
+
+from backend.jobs.lifeline import die_with, ignore_interrupt
+from backend.logs import configure
+from backend.settings import Settings
+
+if TYPE_CHECKING:
+    from backend.refresh import Refresher
+
+log = logging.getLogger(__name__)
+
+BATCH = 64
+
+
+class Newcomers:
+    """Fetches and embeds images on demand.
+
+    Parameters
+    ----------
+    settings : Settings
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._lock = threading.Lock()
+        self._pool: ProcessPoolExecutor | None = None
+
+    def embed(
+        self, project_id: int, images: Sequence[tuple[int, str]], fingerprint: str, deadline: float
+    ) -> dict[str, str | None]:
+        """Embed images that have no vector yet.
+
+        Parameters
+        ----------
+        images : sequence of (task id, URI)
+        fingerprint : str
+            Of the embedder the published head was learned on; another one's vectors would be of no use.
+        deadline : float
+            By ``time.monotonic()``; what is not done by then is left out.
+
+        Returns
+        -------
+        dict of URI to str or None
+            None: it has a vector now; else why not.
+        """
+        outcome: dict[str, str | None] = {}
+        for start in range(0, len(images), BATCH):
+            batch = list(images[start : start + BATCH])
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            try:
+                outcome |= (
+                    self._workers().submit(_embed, self.settings, project_id, batch, fingerprint).result(left)
+                )
+            except TimeoutError:
+                break
+            except BrokenProcessPool:
+                log.error("the process that embeds new images died; a new one is started at the next request")
+                self.close()
+                break
+            except Exception as error:
+                log.error("project %d: new images cannot be embedded here: %s", project_id, error)
+                break
+        return outcome
+
+    def close(self) -> None:
+        """End the process."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _workers(self) -> ProcessPoolExecutor:
+        with self._lock:
+            if self._pool is None:
+                self._pool = ProcessPoolExecutor(
+                    1,
+                    multiprocessing.get_context("spawn"),
+                    initializer=_begin,
+                    initargs=(os.getpid(), self.settings.log_level),
+                )
+            return self._pool
+
+
+class _Child:
+    """What the child process keeps between batches."""
+
+    refresher: Refresher | None = None
+
+
+def _begin(parent: int, log_level: str) -> None:
+    configure(log_level, "images")
+    ignore_interrupt()
+    die_with(parent, lambda: os._exit(0))
+
+
+def _embed(
+    settings: Settings, project_id: int, images: Sequence[tuple[int, str]], fingerprint: str
+) -> dict[str, str | None]:
+    """Embed one batch; runs in the child."""
+    from backend.embedding import EmbeddingRoom
+    from backend.project import SNAPSHOT
+    from backend.refresh import Refresher
+    from backend.snapshot import SnapshotStore
+    from ml.images import ImageLimits
+
+    if _Child.refresher is None or _Child.refresher.settings != settings:
+        _Child.refresher = Refresher(settings)
+    parts = _Child.refresher
+    if parts.embedder.fingerprint != fingerprint:
+        why = f"the embedder is now {parts.embedder.fingerprint}, the served version knows {fingerprint}"
+        return dict.fromkeys((uri for _, uri in images), why)
+    room = EmbeddingRoom(
+        SnapshotStore(settings.project_dir(project_id) / SNAPSHOT),
+        parts.vectors,
+        parts.embedder,
+        parts.fetcher,
+        ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
+    )
+    uris = [uri for _, uri in images]
+    embedded = room.embed(project_id, [task_id for task_id, _ in images], uris, lambda *_: None)
+    return dict(zip(uris, embedded.errors, strict=True))

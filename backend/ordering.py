@@ -1,0 +1,127 @@
+"""From judgements to the rows people see: suspicion on labelled tasks, priority on unfinished ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.columns import CONFIDENCE_STEP, Row, quantise, rank_priorities
+from backend.embedding import Embedded
+from backend.labelstudio.choices import ChoicesKind
+from backend.learning import Learned
+from backend.targets import Targets
+from ml.acquisition.explore import order
+from ml.suspicion.choices import Judgement
+
+SUSPICION_STEP = 0.01
+MAX_DISTANCE_ROWS = 20_000
+
+
+@dataclass(frozen=True)
+class Lineup:
+    """The outcome of one refresh.
+
+    Attributes
+    ----------
+    rows : dict of task id to Row
+    queue : list of int
+        Unfinished tasks with an image, best first.
+    suspects : int
+        Labelled tasks at or above the review threshold.
+    """
+
+    rows: dict[int, Row]
+    queue: list[int]
+    suspects: int
+
+
+def rank(
+    targets: Targets,
+    embedded: Embedded,
+    learned: Learned,
+    *,
+    strategy: str,
+    exploration: float,
+    head: int,
+    seed: int,
+) -> list[int]:
+    """Return the rows of unfinished tasks, best first.
+
+    The ranking is deterministic for a seed; without a head it spreads over the images.
+    """
+    pool = np.flatnonzero(targets.unfinished & embedded.ok & (targets.labels < 0))
+    partly = np.flatnonzero(targets.unfinished & embedded.ok & (targets.labels >= 0))
+    labelled = np.flatnonzero((targets.labels >= 0) & embedded.ok)
+    if len(pool):
+        permutation = order(
+            strategy,
+            probs=None if learned.probs is None else learned.probs[pool],
+            X=embedded.vectors[pool],
+            labelled_X=embedded.vectors[labelled],
+            exploration=exploration,
+            head=head,
+            rng=np.random.default_rng(seed),
+        )
+        pool = pool[permutation]
+    # a task that waits for a further annotator comes first: it is half done
+    return [*partly.tolist(), *pool.tolist()]
+
+
+def line_up(
+    targets: Targets,
+    kind: ChoicesKind,
+    embedded: Embedded,
+    learned: Learned,
+    judgement: Judgement | None,
+    ranked: list[int],
+    reviewed: np.ndarray,
+    *,
+    head: int,
+    threshold: float,
+) -> Lineup:
+    """Put together the row of every task.
+
+    Parameters
+    ----------
+    judgement : Judgement or None
+        Of the labelled tasks with a vector, in ascending order of rows; None without a head.
+    ranked : list of int
+        Rows of unfinished tasks, best first.
+    reviewed : ndarray of bool, shape (n,)
+        Tasks whose label a person has confirmed or corrected since it was suspect: never suspect again.
+    """
+    n = len(targets.ids)
+    priority = np.zeros(n)
+    priority[ranked] = rank_priorities(len(ranked), head)
+    suspicion, confidence = np.zeros(n), np.zeros(n)
+    suggestion = np.full(n, -1)
+    reason = ["image unreadable" if error else "" for error in embedded.errors]
+    if learned.probs is not None:
+        seen = embedded.ok
+        suggestion[seen] = learned.probs[seen].argmax(axis=1)
+        confidence[seen] = learned.probs[seen].max(axis=1)
+    if judgement is not None:
+        rows = np.flatnonzero((targets.labels >= 0) & embedded.ok)
+        suspicion[rows] = judgement.suspicion
+        suggestion[rows] = judgement.suggestion
+        confidence[rows] = judgement.confidence
+        for row, why in zip(rows.tolist(), judgement.reason, strict=True):
+            reason[row] = why
+    suspicion[reviewed] = 0.0
+    for row in np.flatnonzero(reviewed).tolist():
+        reason[row] = "reviewed"
+    suspicion = quantise(suspicion, SUSPICION_STEP)
+    confidence = quantise(confidence, CONFIDENCE_STEP)
+    rows_by_id = {
+        int(targets.ids[row]): Row(
+            priority=float(priority[row]),
+            suspicion=float(suspicion[row]),
+            suggestion=kind.classes[suggestion[row]] if suggestion[row] >= 0 else "",
+            confidence=float(confidence[row]),
+            reason=reason[row],
+        )
+        for row in range(n)
+    }
+    suspects = int(((suspicion >= threshold) & (targets.labels >= 0)).sum())
+    return Lineup(rows_by_id, [int(targets.ids[row]) for row in ranked], suspects)

@@ -1,0 +1,95 @@
+"""One project's folder: its snapshot and its versions."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from backend.registry import UNTRAINED, Version, VersionRegistry
+from backend.settings import Settings
+from backend.snapshot import ProjectInfo, SnapshotStore
+
+log = logging.getLogger(__name__)
+
+SNAPSHOT = "snapshot.sqlite"
+GONE = "gone"
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project Lineup knows: what Label Studio says of it, and where its state lives."""
+
+    id: int
+    info: ProjectInfo
+    store: SnapshotStore
+    registry: VersionRegistry
+
+    @classmethod
+    def open(cls, settings: Settings, info: ProjectInfo) -> Project:
+        """Open or create the state of a project.
+
+        State kept under the same id for another project (a new Label Studio database, say) is moved aside.
+        """
+        folder = settings.project_dir(info.id)
+        if (folder / SNAPSHOT).exists():
+            known = SnapshotStore(folder / SNAPSHOT).get_meta("project")
+            if known and known["created_at"] != info.created_at:
+                aside = folder.with_name(f"{info.id}.created-{known['created_at'].replace(':', '')}")
+                log.warning(
+                    "project %d is not the one of %s: its state is moved to %s",
+                    info.id,
+                    known["created_at"],
+                    aside,
+                )
+                folder.rename(aside)
+        store = SnapshotStore(folder / SNAPSHOT)
+        (folder / GONE).unlink(missing_ok=True)
+        if store.get_meta("project") is None:
+            store.save_project(info)
+        return cls(info.id, info, store, VersionRegistry(folder / "versions"))
+
+    @staticmethod
+    def known(settings: Settings) -> list[int]:
+        """Return the ids of all projects with state that Label Studio still has, ascending."""
+        root = settings.model_dir / "projects"
+        if not root.is_dir():
+            return []
+        return sorted(
+            int(path.name)
+            for path in root.iterdir()
+            if path.name.isdigit() and (path / SNAPSHOT).exists() and not (path / GONE).exists()
+        )
+
+    @staticmethod
+    def mark_gone(settings: Settings, project_id: int) -> None:
+        """Stop looking after a project that Label Studio no longer has; its state stays, should it come back."""
+        folder = settings.project_dir(project_id)
+        if folder.is_dir():
+            (folder / GONE).touch()
+
+    def served(self) -> str:
+        """Return the version served now, or ``untrained``."""
+        return self.registry.published() or UNTRAINED
+
+    def served_version(self, label_config: str, fingerprint: str) -> Version | None:
+        """Return the served version if it answers the question the project asks now, else None.
+
+        Parameters
+        ----------
+        label_config, fingerprint : str
+            Digests of the label config and of the embedder.
+        """
+        version_id = self.registry.published()
+        if version_id is None:
+            return None
+        manifest = self.registry.manifest(version_id)
+        if manifest["label_config"] != label_config or manifest["fingerprint"] != fingerprint:
+            return None
+        return self.registry.load(version_id)
+
+    def was_learned(self, digest: str) -> bool:
+        """Tell whether a version learned from exactly this was ever served."""
+        return any(
+            self.registry.was_published(version_id) and self.registry.manifest(version_id)["digest"] == digest
+            for version_id in self.registry.ids()
+        )

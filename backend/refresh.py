@@ -1,0 +1,362 @@
+"""The loop: read, embed, learn, judge, order, publish. Level-triggered: it acts on what is, not on what happened."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from backend import __version__
+from backend.activity import is_idle, note_activity
+from backend.connect import adopt
+from backend.embedding import Embedded, EmbeddingRoom
+from backend.labelstudio.choices import ChoicesKind
+from backend.labelstudio.client import LabelStudioClient
+from backend.labelstudio.config import find_kind
+from backend.labelstudio.errors import LabelStudioError
+from backend.labelstudio.fetch import ImageFetcher
+from backend.labelstudio.predictions import Prediction
+from backend.labelstudio.reader import read_project
+from backend.learning import Learned, learn
+from backend.ordering import Lineup, line_up, rank
+from backend.project import Project
+from backend.publish import Outcome, Publisher, order_predictions
+from backend.reading import Progress, read
+from backend.registry import UNTRAINED, Version
+from backend.settings import Settings
+from backend.snapshot import Snapshot
+from backend.stream import stream_score
+from backend.targets import Targets, build_targets, first_labels, reviewed
+from ml.embedders import Embedder, make_embedder
+from ml.images import ImageLimits
+from ml.suspicion import Judgement, make_judge
+from ml.vectors import VectorStore
+
+log = logging.getLogger(__name__)
+
+KEEP_VERSIONS = 20
+# reasons that ask for work even where nothing changed
+FORCING = frozenset({"start", "setup", "connect", "rollback", "cli", "START_TRAINING"})
+
+
+@dataclass
+class RefreshResult:
+    """What one refresh did; what `lineup status` shows of it.
+
+    Attributes
+    ----------
+    version : str
+        The version served afterwards.
+    learned : bool
+        Whether a new version was learned.
+    labels : int
+        Labelled tasks.
+    accuracy : float or None
+        Out-of-sample agreement with the given labels, in [0, 1].
+    suspects : int
+        Labelled tasks at or above the review threshold.
+    note : str or None
+        Why there is no model, or that the embedder is a fallback.
+    seconds : dict
+        Seconds by step.
+    written : dict
+        Predictions and field values written.
+    """
+
+    version: str
+    learned: bool = False
+    tasks: int = 0
+    labels: int = 0
+    accuracy: float | None = None
+    suspects: int = 0
+    note: str | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    written: dict[str, int] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Measure a step."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[step] = round(time.monotonic() - start, 3)
+
+
+@dataclass(frozen=True)
+class _Idle:
+    """What idle work needs of the last refresh."""
+
+    publisher: Publisher
+    outcome: Outcome
+    snapshot: Snapshot
+    targets: Targets
+
+
+class Refresher:
+    """Runs refreshes; keeps the embedder loaded between them.
+
+    Parameters
+    ----------
+    settings : Settings
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._idle: dict[int, _Idle] = {}
+        self._reconciled: set[int] = set()
+
+    @cached_property
+    def client(self) -> LabelStudioClient:
+        """The connection to Label Studio."""
+        return LabelStudioClient(self.settings.label_studio_url, self.settings.api_key)
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The backbone; loading it can take seconds."""
+        return make_embedder(self.settings.embedder)
+
+    @cached_property
+    def vectors(self) -> VectorStore:
+        """The vectors of this embedder, shared by all projects."""
+        return VectorStore(self.settings.model_dir / "vectors", self.embedder.fingerprint, self.embedder.dim)
+
+    @cached_property
+    def fetcher(self) -> ImageFetcher:
+        """Fetches image bytes."""
+        return ImageFetcher(
+            self.client, allow_hosts=self.settings.allow_hosts, max_bytes=self.settings.max_image_bytes
+        )
+
+    def known_projects(self) -> list[int]:
+        """Return the projects Lineup has been connected to."""
+        return Project.known(self.settings)
+
+    def refresh(self, project_id: int, reasons: Collection[str], progress: Progress) -> RefreshResult:
+        """Bring one project up to date.
+
+        Parameters
+        ----------
+        reasons : collection of str
+            Why: event names, ``poll``, ``start``, ``setup``, ``connect``, ``rollback``, ``cli``, ``full``.
+
+        Raises
+        ------
+        LabelStudioError
+            If Label Studio cannot be reached or refuses.
+        UnsupportedConfig
+            If Lineup cannot learn the project's label config.
+        """
+        try:
+            info = read_project(self.client, project_id)
+        except LabelStudioError as error:
+            if error.status != 404:
+                raise
+            Project.mark_gone(self.settings, project_id)
+            log.warning(
+                "project %d: Label Studio does not have it, or hides it from this token's user", project_id
+            )
+            return RefreshResult(
+                UNTRAINED, note="Label Studio does not have this project, or hides it from this user"
+            )
+        project = Project.open(self.settings, info)
+        result = RefreshResult(project.served())
+        with result.timed("read"):
+            full = "full" in reasons
+            found = read(self.client, project.store, info, progress, full=full)
+            submitting = any(reason.startswith("ANNOTATION") for reason in reasons)
+            note_activity(project.store, found.snapshot, submitting=submitting)
+        config_changed = project.store.get_meta("config") != info.label_config
+        again = FORCING.intersection(reasons) or config_changed or project.store.get_meta("unfinished")
+        if not (found.changed or found.deleted or again):
+            return self._unchanged(project, result)
+        project.store.set_meta("unfinished", True)
+        self._work(project, found.snapshot, reasons, result, progress)
+        project.store.set_meta("config", info.label_config)
+        project.store.set_meta("unfinished", False)
+        project.store.set_meta("result", dict(vars(result)))
+        return result
+
+    def _unchanged(self, project: Project, result: RefreshResult) -> RefreshResult:
+        last = project.store.get_meta("result")
+        if last:
+            return RefreshResult(**{**last, "learned": False, "seconds": result.seconds, "written": {}})
+        return result
+
+    def _work(
+        self,
+        project: Project,
+        snapshot: Snapshot,
+        reasons: Collection[str],
+        result: RefreshResult,
+        progress: Progress,
+    ) -> None:
+        settings, info = self.settings, project.info
+        kind = find_kind(info.label_config)
+        publisher = Publisher(self.client, project.store, project.registry, settings, info)
+        if settings.queue == "on":
+            if "setup" in reasons:
+                adopt(self.client, settings, project)
+            if project.id not in self._reconciled:
+                publisher.stream.reconcile(project.store.posted_versions())
+                self._reconciled.add(project.id)
+        targets = build_targets(snapshot, kind, settings.reviewers)
+        project.store.put_histories(first_labels(targets, kind, project.store.histories()))
+        with result.timed("embed"):
+            room = EmbeddingRoom(
+                project.store,
+                self.vectors,
+                self.embedder,
+                self.fetcher,
+                ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
+            )
+            embedded = room.embed(project.id, targets.ids.tolist(), targets.uris, progress)
+        progress("learn", 0, 1)
+        with result.timed("learn"):
+            learned, version = self._learn(project, kind, targets, embedded, result)
+        progress("order", 0, 1)
+        with result.timed("order"):
+            lineup = self._order(project, kind, targets, embedded, learned, version)
+        version_id = version.id if version else UNTRAINED
+        outcome = Outcome(
+            version_id, lineup, _predictions(version_id, kind, targets, embedded, learned, lineup)
+        )
+        result.version, result.suspects = outcome.version, lineup.suspects
+        result.tasks, result.labels = len(targets.ids), int((targets.labels >= 0).sum())
+        result.accuracy, result.note = learned.accuracy, learned.why_not or self.embedder.note
+        if version and result.learned:
+            version.manifest.update(suspects=lineup.suspects, seconds=dict(result.seconds))
+            project.registry.save(version)
+        with result.timed("publish"):
+            result.written = publisher.publish(
+                outcome, snapshot, targets, stored=version is not None, progress=progress
+            )
+        if version is None:
+            project.registry.unpublish()
+        project.registry.prune(KEEP_VERSIONS)
+        self._idle[project.id] = _Idle(publisher, outcome, snapshot, targets)
+
+    def _learn(
+        self, project: Project, kind: ChoicesKind, targets: Targets, embedded: Embedded, result: RefreshResult
+    ) -> tuple[Learned, Version | None]:
+        digest = targets.digest(kind, self.embedder.fingerprint)
+        served = project.served_version(kind.digest, self.embedder.fingerprint)
+        learned = learn(targets, embedded, kind, warm=served)
+        if learned.fit is None:
+            return learned, None
+        if served and project.was_learned(digest):
+            # the same labels again, or a person went back to an older version: what is served stays
+            return learned.served_by(served, targets, embedded), served
+        result.learned = True
+        version_id = project.registry.next_id(kind.name, digest)
+        manifest: dict[str, Any] = {
+            "version": version_id,
+            "kind": kind.name,
+            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "digest": digest,
+            "label_config": kind.digest,
+            "classes": list(kind.classes),
+            "labels": int((targets.labels >= 0).sum()),
+            "labels_by_class": np.bincount(
+                targets.labels[targets.labels >= 0], minlength=len(kind.classes)
+            ).tolist(),
+            "accuracy": learned.accuracy,
+            "embedder": self.embedder.name,
+            "fingerprint": self.embedder.fingerprint,
+            "note": self.embedder.note,
+            "review_threshold": self.settings.review_threshold,
+            "lineup": __version__,
+        }
+        return learned, Version(version_id, manifest, learned.fit.to_arrays())
+
+    def _order(
+        self,
+        project: Project,
+        kind: ChoicesKind,
+        targets: Targets,
+        embedded: Embedded,
+        learned: Learned,
+        version: Version | None,
+    ) -> Lineup:
+        judgement: Judgement | None = None
+        if learned.probs is not None:
+            rows = np.flatnonzero((targets.labels >= 0) & embedded.ok)
+            judgement = make_judge(kind.name)(
+                targets.labels[rows],
+                learned.probs[rows],
+                keys=[str(embedded.keys[row]) for row in rows.tolist()],
+                folds=learned.folds,
+            )
+        seed = int(version.manifest["digest"][:8], 16) if version else project.id
+        ranked = rank(
+            targets,
+            embedded,
+            learned,
+            strategy=self.settings.strategy,
+            exploration=self.settings.exploration,
+            head=self.settings.head_size,
+            seed=seed,
+        )
+        return line_up(
+            targets,
+            kind,
+            embedded,
+            learned,
+            judgement,
+            ranked,
+            reviewed(targets, project.store.histories()),
+            head=self.settings.head_size,
+            threshold=self.settings.review_threshold,
+        )
+
+    def idle_step(self, project_id: int, interrupted: Callable[[], bool]) -> bool:
+        """Do what would disturb annotators: complete the predictions, delete old ones, write the last differences.
+
+        Stops between two requests as soon as ``interrupted`` says so.
+
+        Returns
+        -------
+        bool
+            True if work is left.
+        """
+        last = self._idle.get(project_id)
+        if last is None or self.settings.queue == "off":
+            return False
+        if not is_idle(last.publisher.store, self.settings.idle_after):
+            return True
+        publisher, outcome = last.publisher, last.outcome
+        publisher.write_rows(outcome.lineup, last.snapshot, exact=True, stop=interrupted, progress=_silent)
+        if publisher.stream.complete(outcome.predictions, interrupted):
+            return True
+        if interrupted() or publisher.stream.drop_old(outcome.version, interrupted):
+            return True
+        del self._idle[project_id]
+        return False
+
+
+def _silent(step: str, done: int, total: int) -> None:
+    log.debug("idle: %s %d/%d", step, done, total)
+
+
+def _predictions(
+    version: str, kind: ChoicesKind, targets: Targets, embedded: Embedded, learned: Learned, lineup: Lineup
+) -> list[Prediction]:
+    predictions = {}
+    for row in np.flatnonzero(embedded.ok).tolist():
+        task_id = int(targets.ids[row])
+        if learned.probs is None:
+            result: list[dict[str, Any]] = []
+        else:
+            best = int(learned.probs[row].argmax())
+            result = kind.result(best, float(learned.probs[row, best]))
+        predictions[task_id] = Prediction(
+            task_id, result, stream_score(lineup.rows[task_id].priority), version
+        )
+    return order_predictions(lineup.queue, predictions)

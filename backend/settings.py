@@ -1,0 +1,124 @@
+"""Every setting of Lineup, once. Each is read from the environment (or a ``.env`` file) under its upper-case name."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AnyHttpUrl, Field, SecretStr, TypeAdapter, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+CommaList = Annotated[tuple[str, ...], NoDecode]
+_HTTP_URL = TypeAdapter(AnyHttpUrl)
+
+
+class Settings(BaseSettings):
+    """Settings by environment, with the names users of Label Studio ML backends know."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
+
+    label_studio_url: str = Field(
+        "", description="Address of Label Studio as Lineup reaches it, for example `http://localhost:8080`."
+    )
+    label_studio_api_key: SecretStr = Field(
+        SecretStr(""), description="A personal access token or a legacy token of a Label Studio user."
+    )
+    model_dir: Path = Field(Path("models"), description="Folder for vectors, versions and state.")
+    host: str = Field(
+        "127.0.0.1", description="Address the server listens on; `0.0.0.0` for every interface."
+    )
+    port: int = Field(9090, ge=1, le=65535, description="Port the server listens on.")
+    lineup_url: str = Field(
+        "http://localhost:9090",
+        description="Address of Lineup as Label Studio reaches it, used by `lineup connect`.",
+    )
+    basic_auth_user: str = Field("", description="User name for basic auth on everything but `/health`.")
+    basic_auth_pass: SecretStr = Field(SecretStr(""), description="Password for basic auth.")
+    webhook_secret: SecretStr = Field(
+        SecretStr(""), description="Secret that Label Studio's webhook sends in the header `X-Lineup-Secret`."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Verbosity of the log."
+    )
+    embedder: str = Field(
+        "auto",
+        description="`auto`, `pixels` (no weights), or `timm:MODEL`, with a checkpoint `timm:MODEL@PATH`.",
+    )
+    queue: Literal["on", "off"] = Field(
+        "on",
+        description="`off`: Lineup leaves the project's fields, tabs, sampling and stored predictions alone.",
+    )
+    field_prefix: str = Field(
+        "lineup_", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Prefix of the task fields Lineup writes."
+    )
+    review_threshold: float = Field(
+        0.5, ge=0, le=1, description="Suspicion from which a labelled task is shown in *Review suspects*."
+    )
+    reviewers: CommaList = Field(
+        (), description="User ids (comma separated) whose annotations overrule those of others."
+    )
+    strategy: str = Field("diverse_margin", description="Query strategy that ranks unlabelled tasks.")
+    exploration: float = Field(
+        0.1, ge=0, le=1, description="Share of the head of the queue that is drawn uniformly at random."
+    )
+    head_size: int = Field(
+        50,
+        ge=1,
+        le=1000,
+        description="Tasks whose predictions are written at every refresh while people work.",
+    )
+    debounce_quiet: float = Field(
+        2.0, ge=0, description="Seconds without an event after which a refresh starts."
+    )
+    debounce_max: float = Field(
+        15.0, ge=0, description="Seconds after which a refresh starts even if events go on."
+    )
+    poll_interval: float = Field(
+        60.0, gt=0, description="Seconds between looks for changes no event told of."
+    )
+    idle_after: float = Field(
+        60.0, ge=0, description="Seconds without a submitted annotation after which a project counts as idle."
+    )
+    max_image_bytes: int = Field(50_000_000, gt=0, description="Largest image file read, in bytes.")
+    max_image_pixels: int = Field(100_000_000, gt=0, description="Largest image decoded, in pixels.")
+    allow_hosts: CommaList = Field(
+        (), description="Hosts (comma separated) on private addresses that images may be fetched from."
+    )
+
+    @field_validator("reviewers", "allow_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("label_studio_url", "lineup_url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        if value:
+            _HTTP_URL.validate_python(value)
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _pairs(self) -> Settings:
+        if bool(self.basic_auth_user) != bool(self.basic_auth_pass.get_secret_value()):
+            raise ValueError("BASIC_AUTH_USER and BASIC_AUTH_PASS belong together: set both or neither")
+        if self.debounce_max < self.debounce_quiet:
+            raise ValueError("DEBOUNCE_MAX must be at least DEBOUNCE_QUIET")
+        return self
+
+    @property
+    def api_key(self) -> str:
+        """The Label Studio token in the clear; never log it."""
+        return self.label_studio_api_key.get_secret_value()
+
+    def project_dir(self, project_id: int) -> Path:
+        """Folder that holds one project's state."""
+        return self.model_dir / "projects" / str(project_id)
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """Return the process's settings, read once."""
+    return Settings()

@@ -1,0 +1,256 @@
+"""What Lineup knows of a project: the last read state of its tasks, kept in one SQLite file per project."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS tasks (
+    id INTEGER PRIMARY KEY, created_at TEXT NOT NULL, updated_at TEXT NOT NULL, is_labeled INTEGER NOT NULL,
+    data TEXT NOT NULL, annotations TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS content (
+    uri TEXT PRIMARY KEY, key TEXT, error TEXT, tried_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS history (
+    task INTEGER PRIMARY KEY, given TEXT NOT NULL, given_by INTEGER, suspected_state TEXT);
+CREATE TABLE IF NOT EXISTS posted (
+    version TEXT NOT NULL, task INTEGER NOT NULL, prediction INTEGER, PRIMARY KEY (version, task));
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationRecord:
+    """One annotation as Label Studio stores it; times are ISO 8601 in UTC, as sent."""
+
+    id: int
+    completed_by: int | None
+    ground_truth: bool
+    was_cancelled: bool
+    created_at: str
+    updated_at: str
+    result: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRecord:
+    """One task with raw (unresolved) data and its submitted annotations, skips included, drafts not."""
+
+    id: int
+    data: dict[str, Any]
+    is_labeled: bool
+    updated_at: str
+    annotations: tuple[AnnotationRecord, ...] = ()
+    created_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectInfo:
+    """The part of a Label Studio project that Lineup acts on."""
+
+    id: int
+    title: str
+    label_config: str
+    created_at: str
+    task_number: int
+    model_version: str
+    sampling: str
+    maximum_annotations: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What is behind an image URI: the digest of its bytes, or the reason it cannot be used."""
+
+    key: str | None
+    error: str | None
+    tried_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a task's label was when Lineup first saw it, and how its annotations stood when it was called suspect.
+
+    ``suspected_state`` is the digest of the annotations shown to reviewers; a different digest later means that a
+    person has looked. None: never suspect.
+    """
+
+    task: int
+    given: str
+    given_by: int | None = None
+    suspected_state: str | None = None
+
+
+@dataclass
+class Snapshot:
+    """Everything a refresh works on, in memory."""
+
+    info: ProjectInfo | None = None
+    tasks: dict[int, TaskRecord] = field(default_factory=dict)
+
+
+class SnapshotStore:
+    """Read and write one project's snapshot; several processes may read while one refresh writes.
+
+    Parameters
+    ----------
+    path : Path
+        The SQLite file; its folder is created.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        with self._connect() as db:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.executescript(_SCHEMA)
+
+    @contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        db = sqlite3.connect(self.path, timeout=10)
+        try:
+            db.execute("PRAGMA synchronous=NORMAL")
+            with db:
+                yield db
+        finally:
+            db.close()
+
+    # tasks -----------------------------------------------------------------------------------------
+    def load(self) -> Snapshot:
+        """Return the whole snapshot."""
+        info = self.get_meta("project")
+        with self._connect() as db:
+            rows = db.execute(
+                "SELECT id, updated_at, is_labeled, data, annotations, created_at FROM tasks"
+            ).fetchall()
+        tasks = {
+            row[0]: TaskRecord(
+                id=row[0],
+                updated_at=row[1],
+                is_labeled=bool(row[2]),
+                data=json.loads(row[3]),
+                annotations=tuple(AnnotationRecord(**a) for a in json.loads(row[4])),
+                created_at=row[5],
+            )
+            for row in rows
+        }
+        return Snapshot(ProjectInfo(**info) if info else None, tasks)
+
+    def save_project(self, info: ProjectInfo) -> None:
+        """Remember the project's own record."""
+        self.set_meta("project", asdict(info))
+
+    def upsert(self, tasks: Iterable[TaskRecord]) -> None:
+        """Insert or replace tasks."""
+        rows = [
+            {
+                **{name: getattr(task, name) for name in ("id", "created_at", "updated_at", "is_labeled")},
+                "data": json.dumps(task.data),
+                "annotations": json.dumps([asdict(a) for a in task.annotations]),
+            }
+            for task in tasks
+        ]
+        with self._connect() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO tasks (id, created_at, updated_at, is_labeled, data, annotations) "
+                "VALUES (:id, :created_at, :updated_at, :is_labeled, :data, :annotations)",
+                rows,
+            )
+
+    def delete(self, task_ids: Iterable[int]) -> None:
+        """Forget tasks and their history."""
+        ids = [(task_id,) for task_id in task_ids]
+        with self._connect() as db:
+            db.executemany("DELETE FROM tasks WHERE id = ?", ids)
+            db.executemany("DELETE FROM history WHERE task = ?", ids)
+            db.executemany("DELETE FROM posted WHERE task = ?", ids)
+
+    def merge_data(self, name: str, values: Mapping[int, Any]) -> None:
+        """Record that the task field ``name`` now has these values in Label Studio (task id to value)."""
+        with self._connect() as db:
+            db.executemany(
+                "UPDATE tasks SET data = json_set(data, '$.' || ?, json(?)) WHERE id = ?",
+                [(json.dumps(name), json.dumps(value), task_id) for task_id, value in values.items()],
+            )
+
+    # content ---------------------------------------------------------------------------------------
+    def contents(self, uris: Iterable[str] | None = None) -> dict[str, Content]:
+        """Return what is known of image URIs: all, or those asked for."""
+        with self._connect() as db:
+            if uris is None:
+                rows = db.execute("SELECT uri, key, error, tried_at FROM content").fetchall()
+            else:
+                asked = json.dumps(list(uris))
+                rows = db.execute(
+                    "SELECT uri, key, error, tried_at FROM content WHERE uri IN (SELECT value FROM json_each(?))",
+                    (asked,),
+                ).fetchall()
+        return {row[0]: Content(*row[1:]) for row in rows}
+
+    def put_contents(self, contents: Mapping[str, Content]) -> None:
+        """Remember what is behind image URIs."""
+        with self._connect() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO content VALUES (?, ?, ?, ?)",
+                [(uri, c.key, c.error, c.tried_at) for uri, c in contents.items()],
+            )
+
+    # history ---------------------------------------------------------------------------------------
+    def histories(self) -> dict[int, History]:
+        """Return what labels tasks had when first seen, by task id."""
+        with self._connect() as db:
+            rows = db.execute("SELECT task, given, given_by, suspected_state FROM history").fetchall()
+        return {row[0]: History(*row) for row in rows}
+
+    def put_histories(self, histories: Iterable[History]) -> None:
+        """Insert or replace histories."""
+        rows = [(h.task, h.given, h.given_by, h.suspected_state) for h in histories]
+        with self._connect() as db:
+            db.executemany("INSERT OR REPLACE INTO history VALUES (?, ?, ?, ?)", rows)
+
+    # predictions stored in Label Studio ------------------------------------------------------------
+    def posted(self, version: str) -> dict[int, int | None]:
+        """Return task id to prediction id of one version; None where a bulk import did not tell the id."""
+        with self._connect() as db:
+            rows = db.execute("SELECT task, prediction FROM posted WHERE version = ?", (version,)).fetchall()
+        return dict(rows)
+
+    def posted_versions(self) -> dict[str, int]:
+        """Return the versions that have predictions in Label Studio, and how many each."""
+        with self._connect() as db:
+            return dict(db.execute("SELECT version, count(*) FROM posted GROUP BY version").fetchall())
+
+    def put_posted(self, version: str, predictions: Mapping[int, int | None]) -> None:
+        """Remember predictions (task id to prediction id) that now stand in Label Studio."""
+        with self._connect() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO posted VALUES (?, ?, ?)",
+                [(version, task, prediction) for task, prediction in predictions.items()],
+            )
+
+    def delete_posted(self, version: str, tasks: Iterable[int] | None = None) -> None:
+        """Forget predictions of a version: all, or those of some tasks."""
+        with self._connect() as db:
+            if tasks is None:
+                db.execute("DELETE FROM posted WHERE version = ?", (version,))
+            else:
+                db.executemany(
+                    "DELETE FROM posted WHERE version = ? AND task = ?", [(version, t) for t in tasks]
+                )
+
+    # meta ------------------------------------------------------------------------------------------
+    def get_meta(self, name: str) -> Any:
+        """Return a JSON value kept under ``name``, or None."""
+        with self._connect() as db:
+            row = db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return json.loads(row[0]) if row else None
+
+    def set_meta(self, name: str, value: Any) -> None:
+        """Keep a JSON value under ``name``."""
+        with self._connect() as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))

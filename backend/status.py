@@ -1,0 +1,122 @@
+"""What is going on in each project: one small JSON file, replaced in one step, that anyone may read."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import uuid
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+log = logging.getLogger(__name__)
+
+STATUS_FILE = "status.json"
+
+
+@dataclass(frozen=True)
+class LastRefresh:
+    """The last refresh that ended well.
+
+    Attributes
+    ----------
+    version : str
+        The version served when it ended.
+    finished_at : float
+        Seconds since the epoch.
+    upto : int
+        Id of the newest hint it had seen.
+    learned : bool
+        Whether it learned a new version.
+    tasks, labels, suspects : int
+        Tasks of the project, labelled ones, and labelled ones at or above the review threshold.
+    accuracy : float or None
+        Share of labels the out-of-sample prediction agrees with, in [0, 1]; None without a model.
+    note : str or None
+        Why there is no model, or that the embedder is a fallback.
+    seconds : dict of step name to float
+        How long each step took, in seconds.
+    written : dict of str to int
+        Predictions and field values written.
+    """
+
+    version: str
+    finished_at: float
+    upto: int = 0
+    learned: bool = False
+    tasks: int = 0
+    labels: int = 0
+    suspects: int = 0
+    accuracy: float | None = None
+    note: str | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    written: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LastError:
+    """Why the last refresh failed, when, and up to which hint; gone after one that ends well."""
+
+    message: str
+    at: float
+    upto: int = 0
+
+
+@dataclass(frozen=True)
+class Status:
+    """State of one project.
+
+    Attributes
+    ----------
+    state : 'idle', 'running' or 'failed'
+    step : str
+        What a running refresh is doing.
+    done, total : int
+        Progress of that step, in items.
+    started_at : float or None
+        When the running refresh started, seconds since the epoch.
+    worker_pid : int or None
+        Process that wrote this.
+    """
+
+    state: Literal["idle", "running", "failed"] = "idle"
+    step: str = ""
+    done: int = 0
+    total: int = 0
+    started_at: float | None = None
+    last_refresh: LastRefresh | None = None
+    last_error: LastError | None = None
+    worker_pid: int | None = None
+
+
+def read_status(project_dir: Path) -> Status:
+    """Return a project's status; the default one before the first refresh."""
+    try:
+        raw = json.loads((project_dir / STATUS_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Status()
+    except json.JSONDecodeError as error:
+        # only a disk that lost a write leaves half a file; the next refresh writes it anew
+        log.warning("%s is not JSON (%s); starting from an empty status", project_dir / STATUS_FILE, error)
+        return Status()
+    last, failed = raw.pop("last_refresh", None), raw.pop("last_error", None)
+    return Status(
+        **_known(Status, raw),
+        last_refresh=LastRefresh(**_known(LastRefresh, last)) if last else None,
+        last_error=LastError(**_known(LastError, failed)) if failed else None,
+    )
+
+
+def _known(cls: type, raw: dict[str, Any]) -> dict[str, Any]:
+    # a file written by another release of Lineup may have more fields
+    names = {entry.name for entry in fields(cls)}
+    return {name: value for name, value in raw.items() if name in names}
+
+
+def write_status(project_dir: Path, status: Status) -> None:
+    """Replace a project's status."""
+    project_dir.mkdir(parents=True, exist_ok=True)
+    tmp = project_dir / f".{STATUS_FILE}.{uuid.uuid4().hex}"
+    tmp.write_text(json.dumps(asdict(status)), encoding="utf-8")
+    os.replace(tmp, project_dir / STATUS_FILE)

@@ -1,0 +1,78 @@
+"""What `lineup status` and `lineup versions` print."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from backend.registry import UNTRAINED, VersionRegistry
+from backend.settings import Settings
+from backend.status import Status, read_status
+
+
+def status_table(settings: Settings, projects: Sequence[int]) -> Table:
+    """Return one column a project, one row a fact."""
+    table = Table("", *(f"project {project_id}" for project_id in projects))
+    columns = [_facts(settings, project_id) for project_id in projects]
+    for name in columns[0]:
+        table.add_row(name, *(column[name] for column in columns))
+    return table
+
+
+def versions_table(registry: VersionRegistry) -> Table:
+    """Return one row a stored version, oldest first."""
+    table = Table("version", "created", "labels", "accuracy", "embedder", "served")
+    published = registry.published()
+    for version_id in registry.ids():
+        manifest = registry.manifest(version_id)
+        table.add_row(
+            version_id,
+            str(manifest.get("created_at", "")),
+            str(manifest.get("labels", "")),
+            _share(manifest.get("accuracy")),
+            str(manifest.get("embedder", "")),
+            "served" if version_id == published else "",
+        )
+    return table
+
+
+def _facts(settings: Settings, project_id: int) -> dict[str, str]:
+    folder = settings.project_dir(project_id)
+    status = read_status(folder)
+    last = status.last_refresh
+    return {
+        "version": VersionRegistry(folder / "versions").published() or UNTRAINED,
+        "labels used": f"{last.labels} of {last.tasks} tasks" if last else "-",
+        "out-of-sample accuracy": _share(last.accuracy) if last else "-",
+        "suspects": str(last.suspects) if last else "-",
+        "last refresh": _ago(last.finished_at) if last else "never",
+        "step times": ", ".join(f"{step} {value:.1f} s" for step, value in last.seconds.items())
+        if last
+        else "-",
+        "note": (last.note if last else None) or "-",
+        "running": _running(status),
+        "last error": f"{_ago(status.last_error.at)}: {status.last_error.message}"
+        if status.last_error
+        else "-",
+    }
+
+
+def _running(status: Status) -> str:
+    if status.state != "running":
+        return "-"
+    count = f" {status.done}/{status.total}" if status.total else ""
+    return f"{status.step or 'starting'}{count}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def _ago(moment: float) -> str:
+    seconds = max(0, int(time.time() - moment))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"

@@ -1,0 +1,98 @@
+"""From tasks to arrays: which task has which label, by whom, and which are still to be labelled."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.labelstudio.choices import ChoicesKind
+from backend.labelstudio.targets import resolve
+from backend.snapshot import History, Snapshot, TaskRecord
+
+
+@dataclass(frozen=True)
+class Targets:
+    """A snapshot as arrays; row i of every array is task ``ids[i]``.
+
+    Attributes
+    ----------
+    ids : ndarray of int, shape (n,)
+        Task ids, ascending.
+    uris : list of str or None, length n
+        Image URI of each task; None where the task has no image.
+    labels : ndarray of int, shape (n,)
+        Class index in the order of the label config, -1 without a label.
+    annotators : list of int or None, length n
+        Who gave the deciding annotation.
+    unfinished : ndarray of bool, shape (n,)
+        True where Label Studio still wants annotations.
+    states : list of str, length n
+        A digest of the task's annotations; it changes whenever a person touches one.
+    """
+
+    ids: np.ndarray
+    uris: list[str | None]
+    labels: np.ndarray
+    annotators: list[int | None]
+    unfinished: np.ndarray
+    states: list[str]
+
+    def digest(self, kind: ChoicesKind, fingerprint: str) -> str:
+        """Return a digest of what a head learns from: images, labels, classes and embedder."""
+        sha = hashlib.sha256(f"{kind.digest}|{fingerprint}".encode())
+        for row in np.flatnonzero(self.labels >= 0):
+            sha.update(f"|{self.uris[row]}:{self.labels[row]}".encode())
+        return sha.hexdigest()
+
+
+def build_targets(snapshot: Snapshot, kind: ChoicesKind, reviewers: Collection[str]) -> Targets:
+    """Turn a snapshot into arrays."""
+    tasks = [snapshot.tasks[task_id] for task_id in sorted(snapshot.tasks)]
+    labels = np.full(len(tasks), -1, dtype=np.int64)
+    annotators: list[int | None] = [None] * len(tasks)
+    for row, task in enumerate(tasks):
+        resolved = resolve(task, kind, reviewers)
+        if resolved is not None:
+            labels[row] = resolved.label
+            annotators[row] = resolved.annotator
+    return Targets(
+        ids=np.array([task.id for task in tasks], dtype=np.int64),
+        uris=[kind.image_uri(task.data) for task in tasks],
+        labels=labels,
+        annotators=annotators,
+        unfinished=np.array([not task.is_labeled for task in tasks], dtype=bool),
+        states=[annotation_state(task) for task in tasks],
+    )
+
+
+def annotation_state(task: TaskRecord) -> str:
+    """Return a digest of a task's annotations."""
+    parts = sorted(f"{a.id}:{a.updated_at}:{a.ground_truth}" for a in task.annotations)
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
+
+
+def first_labels(targets: Targets, kind: ChoicesKind, histories: dict[int, History]) -> list[History]:
+    """Return histories for tasks that are seen with a label for the first time."""
+    return [
+        History(int(targets.ids[row]), kind.classes[targets.labels[row]], targets.annotators[row])
+        for row in np.flatnonzero(targets.labels >= 0)
+        if int(targets.ids[row]) not in histories
+    ]
+
+
+def reviewed(targets: Targets, histories: dict[int, History]) -> np.ndarray:
+    """Tell which tasks a person has touched since they were shown as suspect.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
+    mask = np.zeros(len(targets.ids), dtype=bool)
+    for row, task_id in enumerate(targets.ids.tolist()):
+        history = histories.get(task_id)
+        if history and history.suspected_state:
+            mask[row] = history.suspected_state != targets.states[row]
+    return mask

@@ -1,0 +1,94 @@
+"""Rows and queue from what was learned."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backend.embedding import Embedded
+from backend.labelstudio.choices import ChoicesKind
+from backend.learning import learn
+from backend.ordering import line_up, rank
+from backend.targets import Targets
+from ml.suspicion.choices import Judgement
+
+KIND = ChoicesKind("cls", "img", "image", ("cat", "dog"))
+
+
+def make(
+    n: int, labels: list[int], *, broken: tuple[int, ...] = (), unfinished: list[bool] | None = None
+) -> tuple[Targets, Embedded]:
+    rng = np.random.default_rng(0)
+    side = np.arange(n) % 2
+    vectors = rng.normal(0, 0.1, (n, 8)).astype(np.float32)
+    vectors[:, 0] += side
+    given = np.array(labels + [-1] * (n - len(labels)))
+    keys = [None if row in broken else f"{row:032x}" for row in range(n)]
+    targets = Targets(
+        ids=np.arange(100, 100 + n),
+        uris=[f"{row}.png" for row in range(n)],
+        labels=given,
+        annotators=[1] * n,
+        unfinished=np.array(unfinished if unfinished is not None else (given < 0).tolist()),
+        states=[""] * n,
+    )
+    errors = ["truncated" if row in broken else None for row in range(n)]
+    return targets, Embedded(keys, vectors, errors)
+
+
+def test_the_queue_has_every_unfinished_task_with_an_image_once() -> None:
+    targets, embedded = make(20, [0, 1, 0, 1], broken=(7,))
+    learned = learn(targets, embedded, KIND, warm=None)
+    queue = rank(targets, embedded, learned, strategy="diverse_margin", exploration=0.1, head=5, seed=3)
+    assert sorted(queue) == [row for row in range(4, 20) if row != 7]
+    assert queue == rank(
+        targets, embedded, learned, strategy="diverse_margin", exploration=0.1, head=5, seed=3
+    )
+
+
+def test_a_half_done_task_comes_first() -> None:
+    unfinished = [False, True, False, False] + [True] * 6
+    targets, embedded = make(10, [0, 1, 0, 1], unfinished=unfinished)
+    learned = learn(targets, embedded, KIND, warm=None)
+    assert rank(targets, embedded, learned, strategy="margin", exploration=0.0, head=5, seed=0)[0] == 1
+
+
+def test_without_a_head_there_is_an_order_but_no_scores() -> None:
+    targets, embedded = make(10, [0, 0])
+    learned = learn(targets, embedded, KIND, warm=None)
+    assert learned.probs is None
+    assert "at least 2 classes" in str(learned.why_not)
+    queue = rank(targets, embedded, learned, strategy="diverse_margin", exploration=0.1, head=5, seed=0)
+    lineup = line_up(targets, KIND, embedded, learned, None, queue, np.zeros(10, bool), head=5, threshold=0.5)
+    assert sorted(lineup.queue) == list(range(102, 110))
+    assert {row.suggestion for row in lineup.rows.values()} == {""}
+    assert lineup.rows[100].priority == 0 < lineup.rows[105].priority
+
+
+def test_rows_say_what_was_judged_and_a_reviewed_task_is_never_suspect() -> None:
+    targets, embedded = make(8, [0, 1, 1, 1], broken=(5,))
+    learned = learn(targets, embedded, KIND, warm=None)
+    judgement = Judgement(
+        np.array([0.1, 0.2, 0.93, 0.8]),
+        np.array([0, 1, 0, 0]),
+        np.full(4, 0.97),
+        ["", "", "model disagrees", "x"],
+    )
+    reviewed = np.zeros(8, bool)
+    reviewed[3] = True
+    lineup = line_up(targets, KIND, embedded, learned, judgement, [4, 6, 7], reviewed, head=2, threshold=0.5)
+    suspect, confirmed, broken, next_one = (lineup.rows[100 + row] for row in (2, 3, 5, 4))
+    assert (suspect.suspicion, suspect.suggestion, suspect.reason) == (0.93, "cat", "model disagrees")
+    assert (confirmed.suspicion, confirmed.reason) == (0, "reviewed")
+    assert (broken.priority, broken.confidence, broken.reason) == (0, 0, "image unreadable")
+    assert next_one.priority == 0.9999
+    assert lineup.suspects == 1
+
+
+def test_labelled_rows_are_predicted_out_of_sample() -> None:
+    targets, embedded = make(40, [row % 2 for row in range(30)])
+    targets.labels[7] = 0  # wrong: row 7 is a dog
+    learned = learn(targets, embedded, KIND, warm=None)
+    assert learned.probs is not None
+    assert learned.probs[7, 1] > 0.5
+    assert learned.accuracy is not None
+    assert learned.accuracy > 0.9

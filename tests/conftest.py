@@ -1,0 +1,35 @@
+"""Fixtures for every test: a real Label Studio, started once a session and only where a test asks for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from demo.label_studio import LabelStudioFailed, LabelStudioServer, executable
+
+
+def skip_unless_ci(reason: str) -> None:
+    """Skip a test whose tool is absent; in CI (`CI=true`) that is a failure."""
+    if os.environ.get("CI", "").lower() in ("1", "true"):
+        pytest.fail(f"{reason} (must be present when CI is set)", pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudioServer]:
+    """A real Label Studio on SQLite; projects of earlier tests remain, so make your own."""
+    try:
+        executable()
+    except LabelStudioFailed as error:
+        skip_unless_ci(str(error))
+    with LabelStudioServer(tmp_path_factory.mktemp("label_studio") / "data") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the working copy."""
+    return Path(__file__).resolve().parent.parent
