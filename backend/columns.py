@@ -16,7 +16,9 @@ PRIORITY, SUSPICION, SUGGESTION, CONFIDENCE, REASON = FIELDS = (
 )
 NUMBERS = frozenset({PRIORITY, SUSPICION, CONFIDENCE})
 
-HEAD_STEP = 0.0001
+# steps between neighbours at the head: the Data Manager shows three decimals, a long head needs four
+HEAD_STEP, LONG_HEAD_STEP = 0.001, 0.0001
+LONG_HEAD = 100
 TAIL_TOP = 0.9
 TAIL_LEVELS = 20
 CONFIDENCE_STEP = 0.05
@@ -50,7 +52,8 @@ def rank_priorities(n: int, head: int) -> np.ndarray:
     ndarray of shape (n,)
         Descending, in (0, 1); four decimals, so that text order equals numeric order.
     """
-    priorities = 1.0 - HEAD_STEP * (1 + np.arange(n, dtype=float))
+    step = HEAD_STEP if head < LONG_HEAD else LONG_HEAD_STEP
+    priorities = 1.0 - step * (1 + np.arange(n, dtype=float))
     tail = max(n - head, 0)
     if tail:
         level = np.arange(tail) * TAIL_LEVELS // tail

@@ -92,11 +92,14 @@ class Publisher:
         written = {"predictions": 0, "fields": 0}
         if self.settings.queue == "on":
             written["predictions"] = self._post(outcome, progress)
-            self._switch(outcome.version)
+            self.switch(outcome.version)
         if stored:
             self.registry.publish(outcome.version)
         if self.settings.queue == "on":
-            self.stream.drop_small(keep=outcome.version)
+            if self.store.posted(
+                outcome.version
+            ):  # with nothing left to label the project keeps what it serves
+                self.stream.drop_small(keep=outcome.version)
             idle = is_idle(self.store, self.settings.idle_after)
             deadline = time.monotonic() + FIELD_BUDGET
             written["fields"] = self.write_rows(
@@ -121,7 +124,8 @@ class Publisher:
             head, progress=lambda done, total: progress("publish predictions", done, total)
         )
 
-    def _switch(self, version: str) -> None:
+    def switch(self, version: str) -> None:
+        """Make the project serve by ``version``, once it has predictions of it."""
         if self.store.posted(version):  # Label Studio refuses a version without predictions
             self.queue_state(
                 lambda known: switch_stream(

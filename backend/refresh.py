@@ -205,7 +205,7 @@ class Refresher:
             if "setup" in reasons:
                 adopt(self.client, settings, project)
             if project.id not in self._reconciled:
-                publisher.stream.reconcile(project.store.posted_versions())
+                publisher.stream.reconcile()
                 self._reconciled.add(project.id)
         targets = build_targets(snapshot, kind, settings.reviewers)
         project.store.put_histories(first_labels(targets, kind, project.store.histories()))
@@ -335,6 +335,7 @@ class Refresher:
         publisher.write_rows(outcome.lineup, last.snapshot, exact=True, stop=interrupted, progress=_silent)
         if publisher.stream.complete(outcome.predictions, interrupted):
             return True
+        publisher.switch(outcome.version)
         if interrupted() or publisher.stream.drop_old(outcome.version, interrupted):
             return True
         del self._idle[project_id]

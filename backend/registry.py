@@ -18,6 +18,11 @@ UNTRAINED = "untrained"
 _ID = re.compile(r"^(?P<kind>[a-z]+)-(?P<counter>\d+)-(?P<digest>[0-9a-f]{8})$")
 
 
+def is_version(name: str) -> bool:
+    """Tell whether a model version's name is one that Lineup gives."""
+    return name == UNTRAINED or _ID.match(name) is not None
+
+
 class VersionNotFound(LookupError):
     """The asked-for version is not in the registry."""
 

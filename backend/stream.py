@@ -7,7 +7,7 @@ project is switched to it. Full sets are imported, and old versions deleted, whe
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from backend.labelstudio.client import LabelStudioClient
@@ -18,7 +18,9 @@ from backend.labelstudio.predictions import (
     import_predictions,
     list_predictions,
     post_prediction,
+    versions,
 )
+from backend.registry import is_version
 from backend.snapshot import SnapshotStore
 
 log = logging.getLogger(__name__)
@@ -106,15 +108,18 @@ class PredictionStream:
             self.store.delete_posted(version)
         return False
 
-    def reconcile(self, versions: Iterable[str]) -> None:
-        """Read from Label Studio which predictions of these versions really stand there.
+    def reconcile(self) -> None:
+        """Read from Label Studio which of Lineup's predictions really stand there.
 
-        Needed once a process: a kill between a request and its record must not lead to a second prediction.
+        Needed once a process: a kill between a request and its record must lead neither to a second prediction nor
+        to one that nobody ever deletes.
         """
-        for version in versions:
-            there = list_predictions(self.client, self.project_id, version)
+        there = [version for version in versions(self.client, self.project_id) if is_version(version)]
+        for version in {*there, *self.store.posted_versions()}:
             self.store.delete_posted(version)
-            self.store.put_posted(version, {task: prediction for prediction, task in there.items()})
+            if version in there:
+                predictions = list_predictions(self.client, self.project_id, version)
+                self.store.put_posted(version, {task: prediction for prediction, task in predictions.items()})
 
     def _missing(self, predictions: Sequence[Prediction]) -> list[Prediction]:
         if not predictions:

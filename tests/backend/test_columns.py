@@ -21,6 +21,11 @@ def test_priorities_fall_with_rank_and_sort_alike_as_text(n: int, head: int) -> 
     assert texts == sorted(texts, reverse=True)
 
 
+def test_a_usual_head_differs_in_the_three_decimals_people_see() -> None:
+    assert rank_priorities(3, 50).tolist() == [0.999, 0.998, 0.997]
+    assert rank_priorities(3, 1000).tolist() == [0.9999, 0.9998, 0.9997]
+
+
 def test_the_tail_has_few_values() -> None:
     assert len(set(rank_priorities(10_000, 50))) <= 70
 

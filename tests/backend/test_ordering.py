@@ -80,7 +80,7 @@ def test_rows_say_what_was_judged_and_a_reviewed_task_is_never_suspect() -> None
     assert (suspect.suspicion, suspect.suggestion, suspect.reason) == (0.93, "cat", "model disagrees")
     assert (confirmed.suspicion, confirmed.reason) == (0, "reviewed")
     assert (broken.priority, broken.confidence, broken.reason) == (0, 0, "image unreadable")
-    assert next_one.priority == 0.9999
+    assert next_one.priority == 0.999
     assert lineup.suspects == 1
 
 

@@ -160,7 +160,7 @@ def test_while_people_work_only_the_head_is_written_and_idleness_completes_it(
     # the first version has few predictions: it is gone at once, and the head is all there is
     assert b.versions() == {second.version: 4}
     assert b.info()["model_version"] == second.version
-    assert b.next_task()["data"]["lineup_priority"] == 0.9999
+    assert b.next_task()["data"]["lineup_priority"] == 0.999
     assert first.version != second.version
     assert b.refresher.idle_step(b.project, lambda: False)  # somebody has just submitted
     assert b.versions() == {second.version: 4}
@@ -189,6 +189,20 @@ def test_idle_work_stops_when_someone_comes(
     assert 4 <= b.versions()[result.version] < 16
     assert not b.refresher.idle_step(b.project, lambda: False)
     assert b.versions() == {result.version: 16}
+
+
+def test_with_nothing_left_to_label_the_project_serves_what_it_served(bench: Callable[..., Bench]) -> None:
+    b = bench(count=9, labelled=8)
+    first = b.refresh("connect")
+    b.annotate(8)
+    second = b.refresh("ANNOTATION_CREATED")
+    assert second.learned
+    assert b.info()["model_version"] == first.version
+    assert b.versions() == {first.version: 9}
+    b.settings.idle_after = 0.0
+    assert not b.refresher.idle_step(b.project, lambda: False)
+    assert b.info()["model_version"] == second.version
+    assert b.versions() == {second.version: 9}
 
 
 def test_one_class_gives_an_order_and_says_why_there_are_no_scores(bench: Callable[..., Bench]) -> None:
@@ -280,6 +294,22 @@ def test_a_new_task_under_a_deleted_ones_number_has_no_past(bench: Callable[...,
     )
 
 
+def test_a_prediction_that_a_kill_left_unrecorded_is_found(bench: Callable[..., Bench]) -> None:
+    b = bench()
+    first = b.refresh("connect")
+    stray = {"result": choice("dark"), "score": 0.1, "project": b.project}
+    for task, version in (
+        (b.tasks[9], first.version),
+        (b.tasks[9], "choices-2-deadbeef"),
+        (b.tasks[9], "by hand"),
+    ):
+        b.server.api("POST", "/api/predictions/", {**stray, "task": task, "model_version": version})
+    b.annotate(8)
+    b.refresher = Refresher(b.settings)
+    result = b.refresh("start")
+    assert b.versions() == {result.version: 4, "by hand": 1}
+
+
 def test_a_deleted_project_is_looked_after_no_longer(bench: Callable[..., Bench]) -> None:
     b = bench()
     b.refresh("connect")
@@ -341,5 +371,5 @@ def test_a_refresh_cut_short_is_healed_by_the_next(bench: Callable[..., Bench], 
     healed = b.refresh("start")
     assert b.versions() == {healed.version: 4}
     assert b.info()["model_version"] == healed.version == b.state().served()
-    assert b.next_task()["data"]["lineup_priority"] == 0.9999
+    assert b.next_task()["data"]["lineup_priority"] == 0.999
     assert b.refresh("start").written == {"predictions": 0, "fields": 0}

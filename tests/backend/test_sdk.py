@@ -49,7 +49,7 @@ def sdk_python(repository: Path) -> Path:
     venv = Path(os.environ.get("SDK_VENV") or repository / ".venv-sdk")
     python = venv / "bin" / "python"
     if not python.exists():
-        skip_unless_ci(f"{python} is missing; run `make setup`, or set SDK_VENV to an SDK environment")
+        skip_unless_ci(f"{python} is missing; run `make setup-sdk`, or set SDK_VENV to an SDK environment")
     return python
 
 

@@ -1,0 +1,405 @@
+"""What the loop costs people at work: a real Label Studio on SQLite, 10,000 small images, 1,000 labelled.
+
+Run with ``python -m benchmarks.loop``. Prints a table of Lineup's figures beside those of the usual recipe (import
+a full set of predictions after every training, delete the old one) measured on the same server in the same run,
+and writes ``benchmarks/results/loop.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import platform
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from sklearn.datasets import load_digits
+
+from benchmarks.webhook import measure
+from demo.label_studio import Account, LabelStudioServer, free_port, stop_process
+
+CONFIG = (
+    '<View><Image name="image" value="$image"/><Choices name="digit" toName="image">'
+    + "".join(f'<Choice value="{digit}"/>' for digit in range(10))
+    + "</Choices></View>"
+)
+RESULTS = Path(__file__).parent / "results" / "loop.json"
+console = Console()
+# seconds between two submits of one annotator, on average
+THINK = 1.0
+
+
+@dataclass
+class Submits:
+    """Seconds of annotators' own submits, and the tasks they were for."""
+
+    seconds: list[float] = field(default_factory=list)
+
+    def p(self, percent: float) -> float:
+        """Return a percentile in seconds."""
+        return float(np.percentile(self.seconds, percent))
+
+
+def make_images(folder: Path, count: int, seed: int) -> list[int]:
+    """Write ``count`` small pictures: scikit-learn's digits, shifted and with noise; return their classes."""
+    digits = load_digits()
+    rng = np.random.default_rng(seed)
+    labels = []
+    folder.mkdir(parents=True)
+    for number in track(range(count), "making images", console=console):
+        source = int(rng.integers(len(digits.images)))
+        canvas = np.zeros((32, 32))
+        picture = np.kron(digits.images[source] * 15, np.ones((3, 3)))
+        y, x = rng.integers(0, 9, 2)
+        canvas[y : y + 24, x : x + 24] = picture
+        noisy = np.clip(canvas + rng.normal(0, 12, canvas.shape), 0, 255).astype(np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(noisy).save(buffer, "PNG")
+        (folder / f"{number:05d}.png").write_bytes(buffer.getvalue())
+        labels.append(int(digits.target[source]))
+    return labels
+
+
+def choice(label: int) -> list[dict[str, Any]]:
+    """Return an annotation result."""
+    return [{"from_name": "digit", "to_name": "image", "type": "choices", "value": {"choices": [str(label)]}}]
+
+
+class Annotators:
+    """People at work: each takes the next task as the big button does and submits it after a moment."""
+
+    def __init__(
+        self, server: LabelStudioServer, project: int, truth: dict[int, int], people: list[Account]
+    ) -> None:
+        self.server, self.project, self.truth, self.people = server, project, truth, people
+
+    def submit_one(self, person: Account) -> float:
+        """Label the next task; return how long the submit took."""
+        task = self.server.api(
+            "POST",
+            "/api/dm/actions",
+            json={},
+            params={"id": "next_task", "project": self.project},
+            token=person.token,
+        )
+        start = time.monotonic()
+        self.server.api(
+            "POST",
+            f"/api/tasks/{task['id']}/annotations/",
+            json={"result": choice(self.truth[task["id"]]), "lead_time": 1.0},
+            token=person.token,
+        )
+        return time.monotonic() - start
+
+    @contextmanager
+    def working(self, think: float) -> Iterator[Submits]:
+        """Have everybody work until the block ends."""
+        submits, ended, failures = Submits(), threading.Event(), []
+
+        def work(person: Account, seed: int) -> None:
+            rng = random.Random(seed)
+            try:
+                while not ended.is_set():
+                    submits.seconds.append(self.submit_one(person))
+                    ended.wait(rng.uniform(0.5, 1.5) * think)
+            except Exception as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=work, args=(p, n)) for n, p in enumerate(self.people)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield submits
+        finally:
+            ended.set()
+            for thread in threads:
+                thread.join()
+        if failures:
+            raise failures[0]
+
+
+class LineupServer:
+    """`lineup serve` in a process of its own."""
+
+    def __init__(self, server: LabelStudioServer, model_dir: Path, idle_after: float) -> None:
+        self.port, self.model_dir = free_port(9090), model_dir
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = {
+            **os.environ,
+            "LABEL_STUDIO_URL": server.url,
+            "LABEL_STUDIO_API_KEY": server.token,
+            "LINEUP_URL": self.url,
+            "PORT": str(self.port),
+            "MODEL_DIR": str(model_dir),
+            "EMBEDDER": "pixels",
+            "IDLE_AFTER": str(idle_after),
+        }
+
+    def __enter__(self) -> LineupServer:
+        self.log = (self.model_dir.parent / "lineup.log").open("wb")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "backend.cli", "serve"],
+            env=self.environment,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        wait_for("Lineup", self._healthy, 60)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        stop_process(self.process)
+        self.log.close()
+
+    def _healthy(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health", timeout=2, trust_env=False).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def connect(self, project: int) -> None:
+        """Run `lineup connect`."""
+        command = [sys.executable, "-m", "backend.cli", "connect", "--project", str(project)]
+        subprocess.run(command, env=self.environment, check=True)
+
+    def status(self, project: int) -> dict[str, Any]:
+        """Return the project's status."""
+        path = self.model_dir / "projects" / str(project) / "status.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def worker_peak_bytes(self) -> int:
+        """Return the largest resident memory any of Lineup's child processes has had."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        peaks = []
+        for child in children:
+            for line in Path(f"/proc/{child}/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    peaks.append(int(line.split()[1]) * 1024)
+        return max(peaks)
+
+
+def wait_for(what: str, check: Callable[[], bool], timeout: float, pause: float = 0.1) -> float:
+    """Wait until ``check`` holds; return the seconds it took."""
+    start = time.monotonic()
+    while not check():
+        if time.monotonic() - start > timeout:
+            raise TimeoutError(f"{what} did not come within {timeout:.0f} s")
+        time.sleep(pause)
+    return time.monotonic() - start
+
+
+def version(server: LabelStudioServer, project: int) -> str:
+    """Return the version whose predictions order the served tasks."""
+    return str(server.api("GET", f"/api/projects/{project}/")["model_version"])
+
+
+def webhook_latency(lineup: LineupServer, project: int, count: int) -> tuple[list[float], bool]:
+    """Send events while a refresh runs; return the seconds each took and whether it ran to the end of them."""
+    event = {"action": "PROJECT_UPDATED", "project": {"id": project}}
+    wait_for("a refresh", lambda: lineup.status(project)["state"] == "running", 60, pause=0.01)
+    seconds = measure("POST", lineup.port, "/webhook", event, count)
+    return seconds.tolist(), lineup.status(project)["state"] == "running"
+
+
+def follow(server: LabelStudioServer, project: int, people: Annotators, rounds: int) -> list[float]:
+    """Return seconds from the end of a submit until the served order has followed it."""
+    seconds = []
+    for _ in track(range(rounds), "submit, then wait for the order", console=console):
+        before = version(server, project)
+        people.submit_one(people.people[0])
+        seconds.append(wait_for("a new order", lambda b=before: version(server, project) != b, 120))  # type: ignore[misc]
+        time.sleep(8)  # let the rest of the refresh end: the next round starts from rest
+    return seconds
+
+
+def usual_recipe(
+    server: LabelStudioServer, project: int, task_ids: list[int], people: Annotators
+) -> dict[str, Any]:
+    """Measure what example backends leave users to do: import a full set of predictions after each training.
+
+    The old set is deleted after people have stopped: beside them that can take many minutes.
+    """
+    publishes = []
+    with people.working(THINK) as submits:
+        for number in range(2):
+            start = time.monotonic()
+            predictions = [
+                {"task": t, "result": choice(0), "score": 0.5, "model_version": f"usual-{number}"}
+                for t in task_ids
+            ]
+            server.api("POST", f"/api/projects/{project}/import/predictions", json=predictions, timeout=600)
+            publishes.append(time.monotonic() - start)
+    for number in range(2):
+        path = f"/api/projects/{project}/model-versions/"
+        server.api("DELETE", path, json={"model_version": f"usual-{number}"}, timeout=600)
+    return {"publish_s": publishes, "submit_p95_s": submits.p(95), "submit_max_s": max(submits.seconds)}
+
+
+def idle_cleanup(server: LabelStudioServer, project: int, people: Annotators, submits: int) -> Submits:
+    """Let the project fall idle and interrupt the clean-up by single submits."""
+    measured = Submits()
+    for _ in track(range(submits), "interrupting idle work", console=console):
+
+        def predictions() -> int:
+            return int(server.api("GET", f"/api/projects/{project}/")["total_predictions_number"])
+
+        count = predictions()
+        wait_for("idle work", lambda c=count: predictions() != c, 180)  # type: ignore[misc]
+        measured.seconds.append(people.submit_one(people.people[0]))
+    return measured
+
+
+def run(images: int, labelled: int, folder: Path) -> dict[str, Any]:
+    """Run the benchmark and return its figures."""
+    figures: dict[str, Any] = {
+        "machine": f"{os.cpu_count()} cores ({processor()}), Python {platform.python_version()}, SQLite",
+        "images": images,
+        "labelled": labelled,
+    }
+    with LabelStudioServer(folder / "label-studio") as server:
+        labels = make_images(server.files_dir / "digits", images, seed=0)
+        project = server.create_project("loop", CONFIG)
+        server.serve_folder(project, server.files_dir / "digits")
+        tasks: list[dict[str, Any]] = [
+            {"data": {"image": server.file_uri(server.files_dir / "digits" / f"{n:05d}.png"), "own": n}}
+            for n in range(images)
+        ]
+        for number in range(labelled):
+            tasks[number]["annotations"] = [{"result": choice(labels[number])}]
+        console.print("importing tasks")
+        task_ids = server.import_tasks(project, tasks)
+        truth = dict(zip(task_ids, labels, strict=True))
+        people = Annotators(
+            server, project, truth, [server.user(f"annotator{n}@example.com") for n in range(3)]
+        )
+        with people.working(THINK) as idle:
+            time.sleep(15)
+        figures["idle_submit_p95_s"] = idle.p(95)
+        figures["usual"] = usual_recipe(server, project, task_ids, people)
+        with LineupServer(server, folder / "models", idle_after=10) as lineup:
+            lineup.connect(project)
+            webhooks = webhook_latency(lineup, project, 1000)
+            wait_for("the first version", lambda: bool(lineup.status(project).get("last_refresh")), 600)
+            seconds = lineup.status(project)["last_refresh"]["seconds"]
+            figures["first_refresh_s"] = seconds
+            figures["webhook_s"], figures["webhook_beside_refresh"] = webhooks
+            figures["first_publish_s"] = seconds["publish"]
+            figures["follow_s"] = follow(server, project, people, 10)
+            publishes: list[float] = []
+            with people.working(THINK) as routine:
+                for _ in track(range(10), "ten routine refreshes", console=console):
+                    seen = lineup.status(project)["last_refresh"]["finished_at"]
+                    wait_for(
+                        "a refresh",
+                        lambda s=seen: lineup.status(project)["last_refresh"]["finished_at"] != s,  # type: ignore[misc]
+                        180,
+                    )
+                    publishes.append(lineup.status(project)["last_refresh"]["seconds"].get("publish", 0.0))
+            figures["incremental_publish_s"] = publishes
+            figures["routine_submit_p95_s"] = routine.p(95)
+            figures["routine_submit_max_s"] = max(routine.seconds)
+            figures["routine_submits"] = len(routine.seconds)
+            cleanup = idle_cleanup(server, project, people, 8)
+            figures["cleanup_submit_max_s"] = max(cleanup.seconds)
+            figures["worker_peak_bytes"] = lineup.worker_peak_bytes()
+    return figures
+
+
+def processor() -> str:
+    """Return the processor's name."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def rows(figures: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:
+    """Return the table: figure, ours, target, the usual recipe's, theirs over ours."""
+    usual = figures["usual"]
+    p99 = float(np.percentile(figures["webhook_s"], 99))
+
+    def row(
+        name: str, ours: float, target: str, theirs: float | None = None, unit: str = "s"
+    ) -> tuple[str, str, str, str, str]:
+        compared = ("", "") if theirs is None else (f"{theirs:.2f} {unit}", f"{theirs / ours:.1f} x")
+        return (name, f"{ours:.2f} {unit}", target, *compared)
+
+    return [
+        row("submit → served order follows, median", statistics.median(figures["follow_s"]), "≤ 10 s"),
+        row("submit → served order follows, longest", max(figures["follow_s"]), "≤ 10 s"),
+        row("first publish", figures["first_publish_s"], "≤ 40 s"),
+        row(
+            "incremental publish, longest",
+            max(figures["incremental_publish_s"]),
+            "≤ 8 s",
+            max(usual["publish_s"]),
+        ),
+        row("an event, while the first refresh runs, p99 of 1,000", p99 * 1000, "≤ 50 ms", unit="ms"),
+        row("annotators' submit while nothing else goes on, p95", figures["idle_submit_p95_s"], ""),
+        row(
+            "annotators' submit during ten refreshes, p95",
+            figures["routine_submit_p95_s"],
+            "≤ 0.5 s",
+            usual["submit_p95_s"],
+        ),
+        row(
+            "annotators' submit during ten refreshes, longest",
+            figures["routine_submit_max_s"],
+            "",
+            usual["submit_max_s"],
+        ),
+        row("longest submit that interrupts idle clean-up", figures["cleanup_submit_max_s"], "≤ 3 s"),
+        row("worker memory, peak", figures["worker_peak_bytes"] / 1e9, "≤ 1.5 GB", unit="GB"),
+    ]
+
+
+def show(figures: dict[str, Any]) -> None:
+    """Print the table."""
+    table = Table(
+        title=f"{figures['images']:,} images, {figures['labelled']:,} labelled; {figures['machine']}"
+    )
+    for column in ("figure", "Lineup", "target", "usual recipe", "ratio"):
+        table.add_column(column, justify="left" if column == "figure" else "right")
+    for row in rows(figures):
+        table.add_row(*row)
+    console.print(table)
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--labelled", type=int, default=1_000)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    with tempfile.TemporaryDirectory(prefix="lineup-loop-") as folder:
+        figures = run(args.images, args.labelled, Path(folder))
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(figures, indent=2) + "\n")
+    show(figures)
+
+
+if __name__ == "__main__":
+    main()
