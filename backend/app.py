@@ -23,7 +23,7 @@ from backend.metrics import CONTENT_TYPE, Metrics
 from backend.predict import Predictor
 from backend.project import Project
 from backend.protocol import MalformedBody, PredictBody, SetupBody, WebhookBody, parse_body, parse_project
-from backend.registry import UNTRAINED, VersionRegistry
+from backend.registry import UNTRAINED, VersionNotFound, VersionRegistry
 from backend.settings import Settings
 from backend.status import read_status
 
@@ -58,9 +58,12 @@ class Service:
 
     def hint(self, body: WebhookBody) -> None:
         """Pass on that something happened: in the event's project, or in all where it names none."""
-        projects = Project.known(self.settings) if body.project is None else [body.project]
+        known = Project.known(self.settings)
+        projects = known if body.project is None else [p for p in known if p == body.project]
         for project_id in projects:
             self.queue.request(project_id, body.event)
+        if not projects:
+            log.info("event %s: project %s is not connected to Lineup", body.event, body.project)
 
     def predict(self, raw: bytes) -> dict[str, Any]:
         """Answer a predict request."""
@@ -92,13 +95,19 @@ class Service:
     def _project(self, project_id: int) -> dict[str, Any]:
         status = read_status(self.settings.project_dir(project_id))
         version = self.predictor.version(project_id)
-        manifest = {} if version == UNTRAINED else self._registry(project_id).manifest(version)
+        manifest = self._manifest(project_id, version)
         return {
             "model_version": version,
             "state": status.state,
             "embedder": manifest.get("embedder", self.settings.embedder),
             "note": manifest.get("note") or (status.last_refresh.note if status.last_refresh else None),
         }
+
+    def _manifest(self, project_id: int, version: str) -> dict[str, Any]:
+        try:
+            return {} if version == UNTRAINED else self._registry(project_id).manifest(version)
+        except VersionNotFound as error:
+            return {"note": f"{error}; run: lineup refresh --project {project_id}"}
 
     def _registry(self, project_id: int) -> VersionRegistry:
         return VersionRegistry(self.settings.project_dir(project_id) / "versions")

@@ -16,9 +16,9 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from backend.jobs.hints import HintStore
-from backend.jobs.locks import worker_alive
+from backend.jobs.locks import project_lock, worker_alive
 from backend.logs import configure
-from backend.project import SNAPSHOT, Project
+from backend.project import SNAPSHOT, Project, pin
 from backend.registry import UNTRAINED, VersionNotFound, VersionRegistry
 from backend.settings import Settings, get_settings
 from backend.status import Status, read_status
@@ -196,6 +196,7 @@ def refresh(
     """
     with _clear_errors():
         settings = _settings()
+        _require_known(settings, project)
         hints = HintStore(settings.model_dir)
         hints.add(project, "full" if full else "cli")
         if not wait:
@@ -305,7 +306,11 @@ def rollback(
             if not before:
                 raise Failure(f"no version before {served}; see: lineup versions --project {project}")
             version = before[-1]
-        registry.publish(version)
+        with project_lock(settings.project_dir(project)) as held:
+            if not held:
+                raise Failure(f"project {project} is being refreshed; try again in a moment")
+            registry.publish(version)
+            pin(settings, project)
         HintStore(settings.model_dir).add(project, "rollback")
         console.print(f"Project {project} serves [bold]{version}[/] (before: {served}).", highlight=False)
         _warn_without_worker(settings)

@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 TITLE = "Lineup"
 
 
+class NotConnected(RuntimeError):
+    """Nobody has connected the project to an ML backend."""
+
+
 @dataclass(frozen=True)
 class Connected:
     """What `lineup connect` did, for the shell to show."""
@@ -71,16 +75,28 @@ def connect(settings: Settings, project_id: int) -> Connected:
     return Connected(project_id, info.title, kind.name, settings.lineup_url, f"{settings.lineup_url}/webhook")
 
 
-def adopt(client: LabelStudioClient, settings: Settings, project: Project) -> None:
-    """Give the webhook of a project that was connected in Label Studio's own settings page its credentials."""
-    urls = backend_urls(client, project.id)
-    ours = settings.lineup_url if settings.lineup_url in urls else urls[0] if len(urls) == 1 else None
-    if ours is None:
+def adopt(client: LabelStudioClient, settings: Settings, project_id: int) -> None:
+    """Finish a connection made in Label Studio's own settings page: its webhook carries no credentials yet.
+
+    Only a webhook to ``LINEUP_URL`` is given Lineup's secret: another backend must not learn it.
+
+    Raises
+    ------
+    NotConnected
+        If the project has no ML backend at all, so that nobody who may has connected it.
+    """
+    urls = backend_urls(client, project_id)
+    if not urls:
+        raise NotConnected(
+            f"project {project_id} has no ML backend; run: lineup connect --project {project_id}"
+        )
+    if settings.lineup_url in urls:
+        ensure_webhook(client, project_id, settings.lineup_url, webhook_headers(settings))
+    elif webhook_headers(settings):
         log.warning(
-            "project %d: none of its ML backends (%s) is LINEUP_URL=%s; its webhook is left as it is",
-            project.id,
-            ", ".join(urls) or "none",
+            "project %d: none of its ML backends (%s) is LINEUP_URL=%s, so its webhook gets no credentials and its "
+            "events are refused; set LINEUP_URL to the address typed in Label Studio",
+            project_id,
+            ", ".join(urls),
             settings.lineup_url,
         )
-        return
-    ensure_webhook(client, project.id, ours, webhook_headers(settings))

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 256
 FETCH_THREADS = 4
-RETRY_BROKEN_AFTER = 3600.0
+RETRY_BROKEN_AFTER = 600.0
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from ml.acquisition.explore import order
 from ml.suspicion.choices import Judgement
 
 SUSPICION_STEP = 0.01
-MAX_DISTANCE_ROWS = 20_000
 
 
 @dataclass(frozen=True)
@@ -50,22 +49,23 @@ def rank(
 
     The ranking is deterministic for a seed; without a head it spreads over the images.
     """
-    pool = np.flatnonzero(targets.unfinished & embedded.ok & (targets.labels < 0))
-    partly = np.flatnonzero(targets.unfinished & embedded.ok & (targets.labels >= 0))
+    pool = np.flatnonzero(targets.unfinished & embedded.ok)
     labelled = np.flatnonzero((targets.labels >= 0) & embedded.ok)
-    if len(pool):
-        permutation = order(
-            strategy,
-            probs=None if learned.probs is None else learned.probs[pool],
-            X=embedded.vectors[pool],
-            labelled_X=embedded.vectors[labelled],
-            exploration=exploration,
-            head=head,
-            rng=np.random.default_rng(seed),
-        )
-        pool = pool[permutation]
-    # a task that waits for a further annotator comes first: it is half done
-    return [*partly.tolist(), *pool.tolist()]
+    if not len(pool):
+        return []
+    permutation = order(
+        strategy,
+        probs=None if learned.probs is None else learned.probs[pool],
+        X=embedded.vectors[pool],
+        labelled_X=embedded.vectors[labelled],
+        exploration=exploration,
+        head=head,
+        rng=np.random.default_rng(seed),
+    )
+    ranked = pool[permutation]
+    # whoever has annotated or skipped a task is not served it again: at the head it would leave them without an order
+    touched = targets.touched[ranked]
+    return [*ranked[~touched].tolist(), *ranked[touched].tolist()]
 
 
 def line_up(

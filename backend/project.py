@@ -13,6 +13,8 @@ log = logging.getLogger(__name__)
 
 SNAPSHOT = "snapshot.sqlite"
 GONE = "gone"
+# digests of what was learned last, and of what a person's rollback set aside
+LEARNED, PINNED = "learned", "pinned"
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,25 @@ class Project:
             return None
         return self.registry.load(version_id)
 
-    def was_learned(self, digest: str) -> bool:
-        """Tell whether a version learned from exactly this was ever served."""
-        return any(
-            self.registry.was_published(version_id) and self.registry.manifest(version_id)["digest"] == digest
-            for version_id in self.registry.ids()
-        )
+    def keeps(self, served: Version, digest: str) -> bool:
+        """Tell whether the served version stays while the labels have this digest.
+
+        It does where it was learned from them, or where a person went back to it and nothing has changed since.
+        """
+        return digest in (served.manifest["digest"], self.store.get_meta(PINNED))
+
+    def begun(self, digest: str) -> str | None:
+        """Return a version learned from exactly this whose publishing was cut short, to be finished."""
+        for version_id in reversed(self.registry.ids()):
+            if (
+                not self.registry.was_published(version_id)
+                and self.registry.manifest(version_id)["digest"] == digest
+            ):
+                return version_id
+        return None
+
+
+def pin(settings: Settings, project_id: int) -> None:
+    """Keep the served version until there is something to learn that has not been learned yet."""
+    store = SnapshotStore(settings.project_dir(project_id) / SNAPSHOT)
+    store.set_meta(PINNED, store.get_meta(LEARNED))

@@ -114,6 +114,7 @@ class Publisher:
         return written
 
     def _post(self, outcome: Outcome, progress: Progress) -> int:
+        self.stream.rescore(outcome.predictions, set(outcome.lineup.queue[: self.settings.head_size]))
         undisturbed = is_idle(self.store, self.settings.idle_after)
         first = not self.store.posted_versions()
         if undisturbed and (first or len(outcome.predictions) <= BULK_TASKS):

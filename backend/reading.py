@@ -78,11 +78,14 @@ def _pull(
     count = changed = 0
     known = {task_id: task.updated_at for task_id, task in snapshot.tasks.items()} if since else {}
     for page in read_tasks(client, info.id, since=since, known=known):
+        fresh = [task for task in page if not _same(snapshot.tasks.get(task.id), task)]
+        if fresh:  # told before it is stored: a read cut short must not make the next one find nothing new
+            store.set_meta("unfinished", True)
         # Label Studio on SQLite gives the id of a deleted task to the next new one
         store.delete(task.id for task in page if _reborn(snapshot.tasks.get(task.id), task))
         store.upsert(page)
         # Lineup's own predictions touch updated_at too: a task has changed only if it says something new
-        changed += sum(not _same(snapshot.tasks.get(task.id), task) for task in page)
+        changed += len(fresh)
         snapshot.tasks.update({task.id: task for task in page})
         count += len(page)
         progress("read", count, max(info.task_number, count) if since is None else count)

@@ -16,17 +16,17 @@ import numpy as np
 from backend import __version__
 from backend.activity import is_idle, note_activity
 from backend.connect import adopt
-from backend.embedding import Embedded, EmbeddingRoom
+from backend.embedding import RETRY_BROKEN_AFTER, Embedded, EmbeddingRoom
 from backend.labelstudio.choices import ChoicesKind
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.config import find_kind
-from backend.labelstudio.errors import LabelStudioError
+from backend.labelstudio.errors import LabelStudioError, LabelStudioUnreachable
 from backend.labelstudio.fetch import ImageFetcher
 from backend.labelstudio.predictions import Prediction
 from backend.labelstudio.reader import read_project
 from backend.learning import Learned, learn
 from backend.ordering import Lineup, line_up, rank
-from backend.project import Project
+from backend.project import LEARNED, PINNED, Project
 from backend.publish import Outcome, Publisher, order_predictions
 from backend.reading import Progress, read
 from backend.registry import UNTRAINED, Version
@@ -151,13 +151,15 @@ class Refresher:
         ------
         LabelStudioError
             If Label Studio cannot be reached or refuses.
+        NotConnected
+            If ``/setup`` was called for a project without any ML backend.
         UnsupportedConfig
             If Lineup cannot learn the project's label config.
         """
         try:
             info = read_project(self.client, project_id)
         except LabelStudioError as error:
-            if error.status != 404:
+            if error.status != 404 or isinstance(error, LabelStudioUnreachable):
                 raise
             Project.mark_gone(self.settings, project_id)
             log.warning(
@@ -166,6 +168,8 @@ class Refresher:
             return RefreshResult(
                 UNTRAINED, note="Label Studio does not have this project, or hides it from this user"
             )
+        if "setup" in reasons:
+            adopt(self.client, self.settings, project_id)
         project = Project.open(self.settings, info)
         result = RefreshResult(project.served())
         with result.timed("read"):
@@ -175,6 +179,7 @@ class Refresher:
             note_activity(project.store, found.snapshot, submitting=submitting)
         config_changed = project.store.get_meta("config") != info.label_config
         again = FORCING.intersection(reasons) or config_changed or project.store.get_meta("unfinished")
+        again = again or project.store.has_broken_before(time.time() - RETRY_BROKEN_AFTER)
         if not (found.changed or found.deleted or again):
             return self._unchanged(project, result)
         project.store.set_meta("unfinished", True)
@@ -185,10 +190,9 @@ class Refresher:
         return result
 
     def _unchanged(self, project: Project, result: RefreshResult) -> RefreshResult:
+        """Return what the last refresh that had work to do came to."""
         last = project.store.get_meta("result")
-        if last:
-            return RefreshResult(**{**last, "learned": False, "seconds": result.seconds, "written": {}})
-        return result
+        return RefreshResult(**{**last, "learned": False}) if last else result
 
     def _work(
         self,
@@ -201,12 +205,9 @@ class Refresher:
         settings, info = self.settings, project.info
         kind = find_kind(info.label_config)
         publisher = Publisher(self.client, project.store, project.registry, settings, info)
-        if settings.queue == "on":
-            if "setup" in reasons:
-                adopt(self.client, settings, project)
-            if project.id not in self._reconciled:
-                publisher.stream.reconcile()
-                self._reconciled.add(project.id)
+        self._idle.pop(project.id, None)
+        if settings.queue == "on" and project.id not in self._reconciled:
+            publisher.stream.reconcile()
         targets = build_targets(snapshot, kind, settings.reviewers)
         project.store.put_histories(first_labels(targets, kind, project.store.histories()))
         with result.timed("embed"):
@@ -233,11 +234,15 @@ class Refresher:
         result.accuracy, result.note = learned.accuracy, learned.why_not or self.embedder.note
         if version and result.learned:
             version.manifest.update(suspects=lineup.suspects, seconds=dict(result.seconds))
-            project.registry.save(version)
+            if version.id not in project.registry.ids():
+                project.registry.save(version)
+        # until this has ended well, what stands in Label Studio is not known for certain
+        self._reconciled.discard(project.id)
         with result.timed("publish"):
             result.written = publisher.publish(
                 outcome, snapshot, targets, stored=version is not None, progress=progress
             )
+        self._reconciled.add(project.id)
         if version is None:
             project.registry.unpublish()
         project.registry.prune(KEEP_VERSIONS)
@@ -246,16 +251,17 @@ class Refresher:
     def _learn(
         self, project: Project, kind: ChoicesKind, targets: Targets, embedded: Embedded, result: RefreshResult
     ) -> tuple[Learned, Version | None]:
-        digest = targets.digest(kind, self.embedder.fingerprint)
+        digest = targets.digest(kind, self.embedder.fingerprint, embedded.keys)
         served = project.served_version(kind.digest, self.embedder.fingerprint)
         learned = learn(targets, embedded, kind, warm=served)
         if learned.fit is None:
             return learned, None
-        if served and project.was_learned(digest):
-            # the same labels again, or a person went back to an older version: what is served stays
+        if served and project.keeps(served, digest):
             return learned.served_by(served, targets, embedded), served
         result.learned = True
-        version_id = project.registry.next_id(kind.name, digest)
+        project.store.set_meta(LEARNED, digest)
+        project.store.set_meta(PINNED, None)
+        version_id = project.begun(digest) or project.registry.next_id(kind.name, digest)
         manifest: dict[str, Any] = {
             "version": version_id,
             "kind": kind.name,

@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS content (
 CREATE TABLE IF NOT EXISTS history (
     task INTEGER PRIMARY KEY, given TEXT NOT NULL, given_by INTEGER, suspected_state TEXT);
 CREATE TABLE IF NOT EXISTS posted (
-    version TEXT NOT NULL, task INTEGER NOT NULL, prediction INTEGER, PRIMARY KEY (version, task));
+    version TEXT NOT NULL, task INTEGER NOT NULL, prediction INTEGER, score REAL, PRIMARY KEY (version, task));
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
@@ -70,6 +70,14 @@ class Content:
     key: str | None
     error: str | None
     tried_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A prediction that stands in Label Studio; its id or score is None where it is not known."""
+
+    prediction: int | None
+    score: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +208,14 @@ class SnapshotStore:
                 [(uri, c.key, c.error, c.tried_at) for uri, c in contents.items()],
             )
 
+    def has_broken_before(self, tried_at: float) -> bool:
+        """Tell whether an image in use could not be read when last tried, before this moment (since the epoch)."""
+        with self._connect() as db:
+            row = db.execute(
+                "SELECT 1 FROM content WHERE key IS NULL AND tried_at < ? LIMIT 1", (tried_at,)
+            ).fetchone()
+        return row is not None
+
     # history ---------------------------------------------------------------------------------------
     def histories(self) -> dict[int, History]:
         """Return what labels tasks had when first seen, by task id."""
@@ -214,23 +230,25 @@ class SnapshotStore:
             db.executemany("INSERT OR REPLACE INTO history VALUES (?, ?, ?, ?)", rows)
 
     # predictions stored in Label Studio ------------------------------------------------------------
-    def posted(self, version: str) -> dict[int, int | None]:
-        """Return task id to prediction id of one version; None where a bulk import did not tell the id."""
+    def posted(self, version: str) -> dict[int, Posted]:
+        """Return the predictions of one version, by task id."""
         with self._connect() as db:
-            rows = db.execute("SELECT task, prediction FROM posted WHERE version = ?", (version,)).fetchall()
-        return dict(rows)
+            rows = db.execute(
+                "SELECT task, prediction, score FROM posted WHERE version = ?", (version,)
+            ).fetchall()
+        return {task: Posted(prediction, score) for task, prediction, score in rows}
 
     def posted_versions(self) -> dict[str, int]:
         """Return the versions that have predictions in Label Studio, and how many each."""
         with self._connect() as db:
             return dict(db.execute("SELECT version, count(*) FROM posted GROUP BY version").fetchall())
 
-    def put_posted(self, version: str, predictions: Mapping[int, int | None]) -> None:
-        """Remember predictions (task id to prediction id) that now stand in Label Studio."""
+    def put_posted(self, version: str, predictions: Mapping[int, Posted]) -> None:
+        """Remember predictions (by task id) that now stand in Label Studio."""
         with self._connect() as db:
             db.executemany(
-                "INSERT OR REPLACE INTO posted VALUES (?, ?, ?)",
-                [(version, task, prediction) for task, prediction in predictions.items()],
+                "INSERT OR REPLACE INTO posted VALUES (?, ?, ?, ?)",
+                [(version, task, posted.prediction, posted.score) for task, posted in predictions.items()],
             )
 
     def delete_posted(self, version: str, tasks: Iterable[int] | None = None) -> None:

@@ -7,9 +7,10 @@ project is switched to it. Full sets are imported, and old versions deleted, whe
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from backend.columns import TAIL_TOP
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.predictions import (
     Prediction,
@@ -18,10 +19,11 @@ from backend.labelstudio.predictions import (
     import_predictions,
     list_predictions,
     post_prediction,
+    rescore_prediction,
     versions,
 )
 from backend.registry import is_version
-from backend.snapshot import SnapshotStore
+from backend.snapshot import Posted, SnapshotStore
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +68,8 @@ class PredictionStream:
                 progress(number, len(todo))
             prediction_id = post_prediction(self.client, self.project_id, prediction)
             if prediction_id is not None:  # None: the task was deleted meanwhile
-                self.store.put_posted(prediction.model_version, {prediction.task: prediction_id})
+                posted = {prediction.task: Posted(prediction_id, prediction.score)}
+                self.store.put_posted(prediction.model_version, posted)
         return len(todo)
 
     def post_in_bulk(self, predictions: Sequence[Prediction]) -> int:
@@ -74,9 +77,32 @@ class PredictionStream:
         todo = self._missing(predictions)
         if todo:
             report = import_predictions(self.client, self.project_id, self.label_config, todo)
-            created = [p.task for p in todo if p.task not in report.rejected]
-            self.store.put_posted(todo[0].model_version, dict.fromkeys(created))
+            created = {p.task: Posted(None, p.score) for p in todo if p.task not in report.rejected}
+            self.store.put_posted(todo[0].model_version, created)
         return len(todo)
+
+    def rescore(self, predictions: Sequence[Prediction], head: Collection[int]) -> int:
+        """Bring the scores of a version that was written before to a new order; return how many changed.
+
+        Only those that decide what is served next: the tasks of the head, and those that were at the head.
+        """
+        version = predictions[0].model_version if predictions else ""
+        posted = self.store.posted(version)
+        stale = [p for p in predictions if _misplaced(posted.get(p.task), p, p.task in head)]
+        if not stale:
+            return 0
+        if any(posted[p.task].prediction is None for p in stale):  # a bulk import does not tell the ids
+            there = list_predictions(self.client, self.project_id, version)
+            ids: dict[int, int | None] = {task: prediction for prediction, task in there.items()}
+        else:
+            ids = {p.task: posted[p.task].prediction for p in stale}
+        for p in stale:
+            prediction_id = ids.get(p.task)
+            if prediction_id is not None and rescore_prediction(self.client, prediction_id, p.score):
+                self.store.put_posted(version, {p.task: Posted(prediction_id, p.score)})
+            else:
+                self.store.delete_posted(version, [p.task])
+        return len(stale)
 
     def complete(self, predictions: Sequence[Prediction], interrupted: Stop) -> bool:
         """Give every task a prediction while nobody works; return True if some are left."""
@@ -90,9 +116,14 @@ class PredictionStream:
 
     def drop_small(self, keep: str) -> None:
         """Delete the old heads: versions small enough that deleting them slows nobody."""
-        for version, count in self.store.posted_versions().items():
-            if version != keep and count <= SMALL_VERSION:
-                delete_version(self.client, self.project_id, version)
+        old = [version for version in self.store.posted_versions() if version != keep]
+        there = versions(self.client, self.project_id) if old else {}
+        for version in old:
+            # Label Studio's own count: its "Retrieve Predictions" adds to a version behind Lineup's back
+            count = there.get(version, 0)
+            if count <= SMALL_VERSION:
+                if count:
+                    delete_version(self.client, self.project_id, version)
                 self.store.delete_posted(version)
 
     def drop_old(self, keep: str, interrupted: Stop) -> bool:
@@ -119,13 +150,20 @@ class PredictionStream:
             self.store.delete_posted(version)
             if version in there:
                 predictions = list_predictions(self.client, self.project_id, version)
-                self.store.put_posted(version, {task: prediction for prediction, task in predictions.items()})
+                known = {task: Posted(prediction, None) for prediction, task in predictions.items()}
+                self.store.put_posted(version, known)
 
     def _missing(self, predictions: Sequence[Prediction]) -> list[Prediction]:
         if not predictions:
             return []
         posted = self.store.posted(predictions[0].model_version)
         return [p for p in predictions if p.task not in posted]
+
+
+def _misplaced(posted: Posted | None, wanted: Prediction, in_head: bool) -> bool:
+    if posted is None or posted.score == wanted.score:
+        return False
+    return in_head or posted.score is None or posted.score < stream_score(TAIL_TOP)
 
 
 def stream_score(priority: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,8 @@ class Targets:
         Who gave the deciding annotation.
     unfinished : ndarray of bool, shape (n,)
         True where Label Studio still wants annotations.
+    touched : ndarray of bool, shape (n,)
+        True where somebody has annotated or skipped: Label Studio does not serve the task to that person again.
     states : list of str, length n
         A digest of the task's annotations; it changes whenever a person touches one.
     """
@@ -38,13 +40,21 @@ class Targets:
     labels: np.ndarray
     annotators: list[int | None]
     unfinished: np.ndarray
+    touched: np.ndarray
     states: list[str]
 
-    def digest(self, kind: ChoicesKind, fingerprint: str) -> str:
-        """Return a digest of what a head learns from: images, labels, classes and embedder."""
+    def digest(self, kind: ChoicesKind, fingerprint: str, keys: Sequence[str | None]) -> str:
+        """Return a digest of what a head learns from: contents, labels, classes and embedder.
+
+        Parameters
+        ----------
+        keys : sequence of str or None, length n
+            Content digest of each image; None where it cannot be used.
+        """
         sha = hashlib.sha256(f"{kind.digest}|{fingerprint}".encode())
         for row in np.flatnonzero(self.labels >= 0):
-            sha.update(f"|{self.uris[row]}:{self.labels[row]}".encode())
+            if keys[row] is not None:
+                sha.update(f"|{keys[row]}:{self.labels[row]}".encode())
         return sha.hexdigest()
 
 
@@ -64,13 +74,14 @@ def build_targets(snapshot: Snapshot, kind: ChoicesKind, reviewers: Collection[s
         labels=labels,
         annotators=annotators,
         unfinished=np.array([not task.is_labeled for task in tasks], dtype=bool),
+        touched=np.array([bool(task.annotations) for task in tasks], dtype=bool),
         states=[annotation_state(task) for task in tasks],
     )
 
 
 def annotation_state(task: TaskRecord) -> str:
-    """Return a digest of a task's annotations."""
-    parts = sorted(f"{a.id}:{a.updated_at}:{a.ground_truth}" for a in task.annotations)
+    """Return a digest of a task's annotations, skips aside."""
+    parts = sorted(f"{a.id}:{a.updated_at}:{a.ground_truth}" for a in task.annotations if not a.was_cancelled)
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
 
 
@@ -84,7 +95,7 @@ def first_labels(targets: Targets, kind: ChoicesKind, histories: dict[int, Histo
 
 
 def reviewed(targets: Targets, histories: dict[int, History]) -> np.ndarray:
-    """Tell which tasks a person has touched since they were shown as suspect.
+    """Tell which labelled tasks a person has touched since they were shown as suspect.
 
     Returns
     -------
@@ -93,6 +104,6 @@ def reviewed(targets: Targets, histories: dict[int, History]) -> np.ndarray:
     mask = np.zeros(len(targets.ids), dtype=bool)
     for row, task_id in enumerate(targets.ids.tolist()):
         history = histories.get(task_id)
-        if history and history.suspected_state:
+        if history and history.suspected_state and targets.labels[row] >= 0:
             mask[row] = history.suspected_state != targets.states[row]
     return mask

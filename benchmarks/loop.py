@@ -15,7 +15,6 @@ import platform
 import random
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -26,7 +25,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 from PIL import Image
 from rich.console import Console
@@ -34,8 +32,10 @@ from rich.progress import track
 from rich.table import Table
 from sklearn.datasets import load_digits
 
+from backend.status import Status, read_status
 from benchmarks.webhook import measure
-from demo.label_studio import Account, LabelStudioServer, free_port, stop_process
+from demo.label_studio import Account, LabelStudioServer
+from demo.lineup import LineupServer
 
 CONFIG = (
     '<View><Image name="image" value="$image"/><Choices name="digit" toName="image">'
@@ -137,64 +137,23 @@ class Annotators:
             raise failures[0]
 
 
-class LineupServer:
-    """`lineup serve` in a process of its own."""
+def status(lineup: LineupServer, project: int) -> Status:
+    """Return what Lineup says of the project now."""
+    return read_status(lineup.settings.project_dir(project))
 
-    def __init__(self, server: LabelStudioServer, model_dir: Path, idle_after: float) -> None:
-        self.port, self.model_dir = free_port(9090), model_dir
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.environment = {
-            **os.environ,
-            "LABEL_STUDIO_URL": server.url,
-            "LABEL_STUDIO_API_KEY": server.token,
-            "LINEUP_URL": self.url,
-            "PORT": str(self.port),
-            "MODEL_DIR": str(model_dir),
-            "EMBEDDER": "pixels",
-            "IDLE_AFTER": str(idle_after),
-        }
 
-    def __enter__(self) -> LineupServer:
-        self.log = (self.model_dir.parent / "lineup.log").open("wb")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "backend.cli", "serve"],
-            env=self.environment,
-            stdout=self.log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        wait_for("Lineup", self._healthy, 60)
-        return self
+def learned(lineup: LineupServer, project: int) -> str:
+    """Return the version of the last refresh that ended."""
+    last = status(lineup, project).last_refresh
+    return last.version if last else ""
 
-    def __exit__(self, *_: object) -> None:
-        stop_process(self.process)
-        self.log.close()
 
-    def _healthy(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/health", timeout=2, trust_env=False).status_code == 200
-        except httpx.HTTPError:
-            return False
-
-    def connect(self, project: int) -> None:
-        """Run `lineup connect`."""
-        command = [sys.executable, "-m", "backend.cli", "connect", "--project", str(project)]
-        subprocess.run(command, env=self.environment, check=True)
-
-    def status(self, project: int) -> dict[str, Any]:
-        """Return the project's status."""
-        path = self.model_dir / "projects" / str(project) / "status.json"
-        return json.loads(path.read_text()) if path.exists() else {}
-
-    def worker_peak_bytes(self) -> int:
-        """Return the largest resident memory any of Lineup's child processes has had."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        peaks = []
-        for child in children:
-            for line in Path(f"/proc/{child}/status").read_text().splitlines():
-                if line.startswith("VmHWM:"):
-                    peaks.append(int(line.split()[1]) * 1024)
-        return max(peaks)
+def peak_memory(pid: int) -> int:
+    """Return the largest resident memory a process has had, in bytes."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"/proc/{pid}/status does not tell the peak memory")
 
 
 def wait_for(what: str, check: Callable[[], bool], timeout: float, pause: float = 0.1) -> float:
@@ -215,9 +174,9 @@ def version(server: LabelStudioServer, project: int) -> str:
 def webhook_latency(lineup: LineupServer, project: int, count: int) -> tuple[list[float], bool]:
     """Send events while a refresh runs; return the seconds each took and whether it ran to the end of them."""
     event = {"action": "PROJECT_UPDATED", "project": {"id": project}}
-    wait_for("a refresh", lambda: lineup.status(project)["state"] == "running", 60, pause=0.01)
+    wait_for("a refresh", lambda: status(lineup, project).state == "running", 60, pause=0.01)
     seconds = measure("POST", lineup.port, "/webhook", event, count)
-    return seconds.tolist(), lineup.status(project)["state"] == "running"
+    return seconds.tolist(), status(lineup, project).state == "running"
 
 
 def follow(server: LabelStudioServer, project: int, people: Annotators, rounds: int) -> list[float]:
@@ -295,32 +254,30 @@ def run(images: int, labelled: int, folder: Path) -> dict[str, Any]:
             time.sleep(15)
         figures["idle_submit_p95_s"] = idle.p(95)
         figures["usual"] = usual_recipe(server, project, task_ids, people)
-        with LineupServer(server, folder / "models", idle_after=10) as lineup:
+        with LineupServer(server, folder / "models", embedder="pixels", idle_after=10.0) as lineup:
+            since = time.time()
             lineup.connect(project)
-            webhooks = webhook_latency(lineup, project, 1000)
-            wait_for("the first version", lambda: bool(lineup.status(project).get("last_refresh")), 600)
-            seconds = lineup.status(project)["last_refresh"]["seconds"]
-            figures["first_refresh_s"] = seconds
-            figures["webhook_s"], figures["webhook_beside_refresh"] = webhooks
-            figures["first_publish_s"] = seconds["publish"]
+            figures["webhook_s"], figures["webhook_beside_refresh"] = webhook_latency(lineup, project, 1000)
+            first = lineup.wait(project, since=since, timeout=600)
+            figures["first_refresh_s"] = first.seconds
+            figures["first_publish_s"] = first.seconds["publish"]
             figures["follow_s"] = follow(server, project, people, 10)
             publishes: list[float] = []
             with people.working(THINK) as routine:
                 for _ in track(range(10), "ten routine refreshes", console=console):
-                    seen = lineup.status(project)["last_refresh"]["finished_at"]
-                    wait_for(
-                        "a refresh",
-                        lambda s=seen: lineup.status(project)["last_refresh"]["finished_at"] != s,  # type: ignore[misc]
-                        180,
-                    )
-                    publishes.append(lineup.status(project)["last_refresh"]["seconds"].get("publish", 0.0))
+                    seen = learned(lineup, project)
+                    wait_for("a refresh", lambda s=seen: learned(lineup, project) != s, 180)  # type: ignore[misc]
+                    last = status(lineup, project).last_refresh
+                    publishes.append(last.seconds.get("publish", 0.0) if last else 0.0)
             figures["incremental_publish_s"] = publishes
             figures["routine_submit_p95_s"] = routine.p(95)
             figures["routine_submit_max_s"] = max(routine.seconds)
             figures["routine_submits"] = len(routine.seconds)
             cleanup = idle_cleanup(server, project, people, 8)
             figures["cleanup_submit_max_s"] = max(cleanup.seconds)
-            figures["worker_peak_bytes"] = lineup.worker_peak_bytes()
+            worker = status(lineup, project).worker_pid
+            assert worker is not None
+            figures["worker_peak_bytes"] = peak_memory(worker)
     return figures
 
 

@@ -129,7 +129,10 @@ class Worker:
         with project_lock(folder) as held:
             if not held:  # another worker is at it; the hints stay and are looked at again
                 return False
-            reasons = self.hints.pending()[project_id].reasons
+            pending = self.hints.pending().get(project_id)
+            if pending is None:  # another worker has just done it
+                return False
+            reasons = pending.reasons
             upto = self.hints.take(project_id)
             log.info("project %d: refresh (%s)", project_id, ", ".join(sorted(reasons)))
             status = replace(
@@ -204,7 +207,8 @@ class Worker:
 
     def _idle(self, now: float, seen: int) -> bool:
         def interrupted() -> bool:
-            return self._stop.is_set() or self.hints.newest() != seen
+            poll_due = self.clock() - now >= self.settings.poll_interval
+            return self._stop.is_set() or poll_due or self.hints.newest() != seen
 
         ran = False
         for project_id in sorted(self._idle_left):

@@ -28,6 +28,10 @@ class LabelStudioError(Exception):
         advice = f". {hint}" if hint else ""
         super().__init__(f"Label Studio {answered} to {method} {path}: {message}{advice}")
 
+    def __reduce__(self) -> tuple[type[LabelStudioError], tuple[object, ...]]:
+        """Cross a process boundary whole."""
+        return type(self), (self.status, self.method, self.path, self.message, self.hint)
+
 
 class LabelStudioUnreachable(LabelStudioError):
     """Label Studio did not answer, or what answered is not Label Studio: look at ``LABEL_STUDIO_URL``."""

@@ -112,6 +112,8 @@ class ImageFetcher:
             return self._get(self._locate(uri, task_id))
         except _Refused as error:
             raise ImageFetchError(task_id, uri, str(error)) from error
+        except (httpx.InvalidURL, ValueError) as error:  # UnicodeError is a ValueError
+            raise ImageFetchError(task_id, uri, f"its URI is not valid ({error})") from error
 
     def _locate(self, uri: str, task_id: int) -> httpx.URL:
         scheme = uri.split(":", 1)[0].lower() if ":" in uri else ""
@@ -154,6 +156,8 @@ class ImageFetcher:
                 response = self._send(httpx.Request("GET", url, headers=headers))
             except httpx.HTTPError as error:
                 if attempt == ATTEMPTS:
+                    if self._label_studio_answers():
+                        raise _Refused(f"Label Studio did not deliver it ({describe(error)})") from error
                     hint = f"Is Label Studio running, and is LABEL_STUDIO_URL right ({self._base})?"
                     raise LabelStudioUnreachable(None, "GET", url.path, describe(error), hint) from error
                 time.sleep(BACKOFF * 2 ** (attempt - 1))
@@ -168,11 +172,22 @@ class ImageFetcher:
             if status in (502, 503, 504):
                 response.close()
                 if attempt == ATTEMPTS:
+                    if self._label_studio_answers():
+                        raise _Refused(f"Label Studio answered {status} for it")
                     hint = "It is starting, stopping or overloaded: look at its own log"
                     raise LabelStudioUnreachable(status, "GET", url.path, "it is not available", hint)
                 time.sleep(BACKOFF * 2 ** (attempt - 1))
                 continue
             return response
+
+    def _label_studio_answers(self) -> bool:
+        """Tell whether Label Studio itself is well, so that one image is to blame."""
+        try:
+            response = self._send(httpx.Request("GET", f"{self._base}/health", headers=_HEADERS))
+        except httpx.HTTPError:
+            return False
+        response.close()
+        return response.status_code == 200
 
     def _from_elsewhere(self, url: httpx.URL) -> httpx.Response:
         host, port = url.host, _port(url)

@@ -68,6 +68,17 @@ def post_prediction(client: LabelStudioClient, project_id: int, prediction: Pred
     return int(answer["id"])
 
 
+def rescore_prediction(client: LabelStudioClient, prediction_id: int, score: float) -> bool:
+    """Change the score of a stored prediction; return False where it is gone."""
+    try:
+        client.patch(f"/api/predictions/{prediction_id}/", {"score": score})
+    except LabelStudioError as error:
+        if error.status != 404:
+            raise
+        return False
+    return True
+
+
 def import_predictions(
     client: LabelStudioClient, project_id: int, label_config: str, predictions: Sequence[Prediction]
 ) -> ImportReport:

@@ -305,7 +305,8 @@ class TestAuth:
     def test_nonsense_is_refused(self, locked: TestClient, value: str):
         assert locked.get("/", headers={"Authorization": value}).status_code == 401
 
-    def test_the_webhook_takes_its_secret_instead(self, locked: TestClient, hints: HintList):
+    def test_the_webhook_takes_its_secret_instead(self, locked: TestClient, hints: HintList, tmp_path: Path):
+        make_project(make_settings(tmp_path), 7)
         event = {"action": "ANNOTATION_CREATED", "project": {"id": 7}}
         assert locked.post("/webhook", json=event, headers={"X-Lineup-Secret": "hush"}).status_code == 200
         assert locked.post("/webhook", json=event, headers={"X-Lineup-Secret": "no"}).status_code == 401

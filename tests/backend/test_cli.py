@@ -100,12 +100,20 @@ def test_an_error_of_label_studio_is_shown_without_a_traceback(shell: Shell, mon
 
 
 def test_refresh_leaves_a_hint(shell: Shell, settings: Settings):
+    make_project(settings, 7)
     assert shell("refresh", "--project", "7").exit_code == 0
     assert shell("refresh", "--project", "7", "--full").exit_code == 0
     assert reasons(settings) == {"cli", "full"}
 
 
-def test_waiting_needs_a_worker(shell: Shell):
+def test_a_project_that_was_never_connected_is_not_refreshed(shell: Shell):
+    result = shell("refresh", "--project", "7")
+    assert result.exit_code == 1
+    assert "lineup connect" in result.output
+
+
+def test_waiting_needs_a_worker(shell: Shell, settings: Settings):
+    make_project(settings, 7)
     result = shell("refresh", "--project", "7", "--wait")
     assert result.exit_code == 1
     assert "lineup serve" in result.output

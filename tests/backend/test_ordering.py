@@ -29,6 +29,7 @@ def make(
         labels=given,
         annotators=[1] * n,
         unfinished=np.array(unfinished if unfinished is not None else (given < 0).tolist()),
+        touched=given >= 0,
         states=[""] * n,
     )
     errors = ["truncated" if row in broken else None for row in range(n)]
@@ -45,11 +46,11 @@ def test_the_queue_has_every_unfinished_task_with_an_image_once() -> None:
     )
 
 
-def test_a_half_done_task_comes_first() -> None:
+def test_a_task_that_somebody_has_touched_comes_after_those_nobody_has() -> None:
     unfinished = [False, True, False, False] + [True] * 6
     targets, embedded = make(10, [0, 1, 0, 1], unfinished=unfinished)
     learned = learn(targets, embedded, KIND, warm=None)
-    assert rank(targets, embedded, learned, strategy="margin", exploration=0.0, head=5, seed=0)[0] == 1
+    assert rank(targets, embedded, learned, strategy="margin", exploration=0.0, head=5, seed=0)[-1] == 1
 
 
 def test_without_a_head_there_is_an_order_but_no_scores() -> None:

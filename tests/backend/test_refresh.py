@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backend.project import Project
+from backend import publish
+from backend.project import Project, pin
 from backend.refresh import Refresher, RefreshResult
 from backend.registry import UNTRAINED
 from backend.settings import Settings
@@ -140,9 +141,10 @@ def test_the_first_refresh_lines_up_the_project(bench: Callable[..., Bench]) -> 
 def test_nothing_changed_means_nothing_is_done(bench: Callable[..., Bench]) -> None:
     b = bench()
     first = b.refresh("connect")
-    again = b.refresh("poll")
-    assert set(again.seconds) == {"read"}
-    assert (again.version, again.learned, again.written) == (first.version, False, {})
+    steps: list[str] = []
+    again = b.refresh("poll", progress=lambda step, *_: steps.append(step))
+    assert steps == []
+    assert again == replace(first, learned=False)
     forced = b.refresh("start")
     assert (forced.version, forced.written) == (first.version, {"predictions": 0, "fields": 0})
     assert b.versions() == {first.version: 16}
@@ -237,11 +239,63 @@ def test_a_rollback_stays_until_there_is_something_new_to_learn(bench: Callable[
     b.annotate(8)
     b.refresh("ANNOTATION_CREATED")
     b.state().registry.publish(first.version)
+    pin(b.settings, b.project)
     assert b.refresh("rollback").version == first.version
     assert b.info()["model_version"] == first.version
     assert b.refresh("start").version == first.version
     b.annotate(9)
     assert b.refresh("ANNOTATION_CREATED").version.startswith("choices-3-")
+
+
+def test_new_tasks_and_old_ones_stand_in_one_order(bench: Callable[..., Bench]) -> None:
+    b = bench()
+    first = b.refresh("connect")
+    more = [{"data": {"image": picture(n, light=n % 2 == 1)}} for n in range(50, 60)]
+    b.tasks += b.server.import_tasks(b.project, more)
+    second = b.refresh("TASKS_CREATED")
+    assert second.version == first.version
+    tasks = [b.task(number) for number in range(8, 26)]
+    priorities = {task["id"]: task["data"]["lineup_priority"] for task in tasks}
+    scores = {task["id"]: task["predictions"][0]["score"] for task in tasks}
+    head = sorted(priorities, key=priorities.__getitem__, reverse=True)[:4]
+    assert sorted(scores, key=scores.__getitem__)[:4] == head
+    assert b.next_task()["id"] == head[0]
+
+
+def test_a_skipped_task_does_not_hold_up_the_head(bench: Callable[..., Bench]) -> None:
+    b = bench()
+    b.refresh("connect")
+    for _ in range(4):
+        task = b.next_task()
+        b.server.api("POST", f"/api/tasks/{task['id']}/annotations/", {"result": [], "was_cancelled": True})
+    result = b.refresh("ANNOTATION_CREATED")
+    assert [p["model_version"] for p in b.next_task()["predictions"]] == [result.version]
+
+
+def test_a_correction_taken_back_is_learned(bench: Callable[..., Bench]) -> None:
+    b = bench()
+    b.refresh("connect")
+    annotation = b.task(2)["annotations"][0]["id"]
+    seen = []
+    for label in ("light", "dark"):
+        b.server.api("PATCH", f"/api/annotations/{annotation}/", {"result": choice(label)})
+        seen.append(b.refresh("ANNOTATION_UPDATED").version)
+    assert seen[1].startswith("choices-3-")
+
+
+def test_a_publish_cut_short_is_finished_under_its_own_version(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b = bench()
+    real = publish.Publisher.switch
+    monkeypatch.setattr(publish.Publisher, "switch", lambda *_: pytest.fail("the answer got lost"))
+    with pytest.raises(pytest.fail.Exception, match="got lost"):
+        b.refresh("connect")
+    b.state().store.delete_posted(b.state().registry.ids()[0])
+    monkeypatch.setattr(publish.Publisher, "switch", real)
+    result = b.refresh("poll")
+    assert result.version.startswith("choices-1-")
+    assert b.versions() == {result.version: 16}
 
 
 def test_a_changed_config_is_a_new_problem_for_the_head_but_not_for_the_vectors(

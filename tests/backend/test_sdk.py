@@ -46,7 +46,7 @@ def labels(results: list[dict[str, Any]]) -> list[str | None]:
 @pytest.fixture(scope="session")
 def sdk_python(repository: Path) -> Path:
     """Python of an environment with `requirements-sdk.txt`."""
-    venv = Path(os.environ.get("SDK_VENV") or repository / ".venv-sdk")
+    venv = repository / (os.environ.get("SDK_VENV") or ".venv-sdk")
     python = venv / "bin" / "python"
     if not python.exists():
         skip_unless_ci(f"{python} is missing; run `make setup-sdk`, or set SDK_VENV to an SDK environment")

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from backend.snapshot import AnnotationRecord, Content, History, ProjectInfo, SnapshotStore, TaskRecord
+from backend.snapshot import (
+    AnnotationRecord,
+    Content,
+    History,
+    Posted,
+    ProjectInfo,
+    SnapshotStore,
+    TaskRecord,
+)
 
 ANNOTATION = AnnotationRecord(
     5, 2, False, False, "2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z", [{"type": "choices"}]
@@ -42,11 +50,11 @@ def test_field_values_are_merged_into_the_data_and_nothing_else_is_touched(store
 def test_deleting_a_task_forgets_its_history_and_predictions(store: SnapshotStore) -> None:
     store.upsert([TASK])
     store.put_histories([History(1, "cat", 2)])
-    store.put_posted("choices-1-aaaaaaaa", {1: 10, 2: None})
+    store.put_posted("choices-1-aaaaaaaa", {1: Posted(10, 0.5), 2: Posted(None, 0.5)})
     store.delete([1])
     assert store.load().tasks == {}
     assert store.histories() == {}
-    assert store.posted("choices-1-aaaaaaaa") == {2: None}
+    assert store.posted("choices-1-aaaaaaaa") == {2: Posted(None, 0.5)}
 
 
 def test_contents_by_uri(store: SnapshotStore) -> None:
@@ -57,8 +65,8 @@ def test_contents_by_uri(store: SnapshotStore) -> None:
 
 
 def test_posted_predictions_are_counted_by_version_and_forgotten_in_part(store: SnapshotStore) -> None:
-    store.put_posted("v1", {1: 10, 2: 11})
-    store.put_posted("v2", {1: 12})
+    store.put_posted("v1", {1: Posted(10, 0.1), 2: Posted(11, 0.2)})
+    store.put_posted("v2", {1: Posted(12, None)})
     assert store.posted_versions() == {"v1": 2, "v2": 1}
     store.delete_posted("v1", [2])
     store.delete_posted("v2")

@@ -30,14 +30,17 @@ def test_arrays_follow_the_task_ids() -> None:
     assert targets.unfinished.tolist() == [False, False, True]
 
 
-def test_the_digest_follows_labels_classes_and_embedder_and_nothing_else() -> None:
+def test_the_digest_follows_labels_contents_classes_and_embedder_and_nothing_else() -> None:
     one = build_targets(Snapshot(tasks={1: task(1, annotation(1, "cat")), 2: task(2)}), KIND, ())
     same = build_targets(Snapshot(tasks={1: task(1, annotation(8, "cat", by=2)), 3: task(3)}), KIND, ())
     other = build_targets(Snapshot(tasks={1: task(1, annotation(1, "dog"))}), KIND, ())
-    assert one.digest(KIND, "pixels") == same.digest(KIND, "pixels")
-    assert one.digest(KIND, "pixels") != other.digest(KIND, "pixels")
-    assert one.digest(KIND, "pixels") != one.digest(KIND, "timm")
-    assert one.digest(KIND, "pixels") != one.digest(replace(KIND, classes=("cat", "dog", "cow")), "pixels")
+    digest = one.digest(KIND, "pixels", ["aa", "bb"])
+    assert digest == same.digest(KIND, "pixels", ["aa", None])
+    assert digest != other.digest(KIND, "pixels", ["aa"])
+    assert digest != one.digest(KIND, "pixels", ["cc", "bb"])
+    assert digest != one.digest(KIND, "pixels", [None, "bb"])
+    assert digest != one.digest(KIND, "timm", ["aa", "bb"])
+    assert digest != one.digest(replace(KIND, classes=("cat", "dog", "cow")), "pixels", ["aa", "bb"])
 
 
 def test_the_first_label_seen_is_kept() -> None:
@@ -57,6 +60,8 @@ def test_reviewed_means_touched_since_it_was_suspect() -> None:
         (task(1, annotation(1, "cat", at="2026-02-01T00:00:00Z")), True),
         (task(1, annotation(1, "cat"), annotation(2, "dog", by=2)), True),
         (task(1, replace(annotation(1, "cat"), ground_truth=True)), True),
+        (task(1, annotation(1, "cat"), replace(annotation(2, "dog"), was_cancelled=True)), False),
+        (task(1), False),
     ):
         targets = build_targets(Snapshot(tasks={1: later}), KIND, ())
         assert reviewed(targets, histories).tolist() == [expected]

@@ -15,7 +15,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from backend.app import create_app
+from backend.project import SNAPSHOT
 from backend.protocol import EVENTS, UNKNOWN
+from backend.snapshot import SnapshotStore
 from tests.backend.trained import HintList, make_settings, make_trained
 
 HERE = Path(__file__).resolve().parent / "payloads"
@@ -49,9 +51,11 @@ def hints() -> HintList:
 @pytest.fixture(params=["untrained", "trained"])
 def web(request, tmp_path: Path, hints: HintList) -> TestClient:
     settings = make_settings(tmp_path)
-    if request.param == "trained":
-        for project_id in range(1, 6):
+    for project_id in range(1, 6):
+        if request.param == "trained":
             make_trained(settings, project_id)
+        else:
+            SnapshotStore(settings.project_dir(project_id) / SNAPSHOT)
     app = create_app(settings, hints)
     # the images of recorded tasks do not exist
     app.state.service.predictor.newcomers.embed = lambda _, images, *rest: {uri: "gone" for _, uri in images}
