@@ -15,6 +15,8 @@ SNAPSHOT = "snapshot.sqlite"
 GONE = "gone"
 # digests of what was learned last, and of what a person's rollback set aside
 LEARNED, PINNED = "learned", "pinned"
+# whether the next refresh takes tabs and sampling back from whoever changed them
+TAKE_BACK = "take_back"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from backend.labelstudio.fields import ensure_columns, write_fields
 from backend.labelstudio.predictions import Prediction
 from backend.labelstudio.queue import QueueState, ensure_tabs, switch_stream
 from backend.ordering import Lineup
+from backend.project import TAKE_BACK
 from backend.registry import VersionRegistry
 from backend.settings import Settings
 from backend.snapshot import ProjectInfo, Snapshot, SnapshotStore
@@ -128,9 +129,10 @@ class Publisher:
     def switch(self, version: str) -> None:
         """Make the project serve by ``version``, once it has predictions of it."""
         if self.store.posted(version):  # Label Studio refuses a version without predictions
+            adopt = bool(self.store.get_meta(TAKE_BACK))
             self.queue_state(
                 lambda known: switch_stream(
-                    self.client, self.info.id, version, known, save=self._save_queue_state
+                    self.client, self.info.id, version, known, adopt=adopt, save=self._save_queue_state
                 )
             )
 
@@ -182,11 +184,13 @@ class Publisher:
     def tabs(self) -> None:
         """Create the tabs, or bring them up to date, and see to it that their columns are visible."""
         ensure_columns(self.client, self.info.id, [self.settings.field_prefix + name for name in FIELDS])
+        prefix, threshold = self.settings.field_prefix, self.settings.review_threshold
+        adopt = bool(self.store.get_meta(TAKE_BACK))
         self.queue_state(
-            lambda known: ensure_tabs(
-                self.client, self.info.id, self.settings.field_prefix, self.settings.review_threshold, known
-            )
+            lambda known: ensure_tabs(self.client, self.info.id, prefix, threshold, known, adopt=adopt)
         )
+        if adopt:
+            self.store.set_meta(TAKE_BACK, False)
 
     def queue_state(self, step: Callable[[QueueState], QueueState]) -> None:
         """Run a step on what Lineup remembers of the project's tabs and sampling, and remember the outcome."""

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 from pydantic import AnyHttpUrl, Field, SecretStr, TypeAdapter, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from ml.acquisition import find_strategy
+
 CommaList = Annotated[tuple[str, ...], NoDecode]
 _HTTP_URL = TypeAdapter(AnyHttpUrl)
 
@@ -107,6 +109,12 @@ class Settings(BaseSettings):
         if self.debounce_max < self.debounce_quiet:
             raise ValueError("DEBOUNCE_MAX must be at least DEBOUNCE_QUIET")
         return self
+
+    @field_validator("strategy")
+    @classmethod
+    def _strategy(cls, value: str) -> str:
+        find_strategy(value)  # raises ValueError with the names there are
+        return value
 
     @property
     def api_key(self) -> str:

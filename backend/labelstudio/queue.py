@@ -99,12 +99,14 @@ def ensure_tabs(
     tabs: dict[str, TabState] = {}
     created = read_creation_range(client, project_id)
     for spec in TABS:
-        state = TabState() if adopt else known.tabs.get(spec.key, TabState())
+        state = known.tabs.get(spec.key, TabState())
+        if adopt:
+            state = replace(state, theirs=False)
         if state.theirs:
             tabs[spec.key] = state
             continue
         view = views.get(state.view) if state.view is not None else None
-        if view is None and state.view is not None:
+        if view is None and state.view is not None and not adopt:
             if not _tasks_were_replaced(created, known):
                 log.info("project %d: someone deleted tab %r; it stays deleted", project_id, spec.title)
                 tabs[spec.key] = replace(state, theirs=True)
@@ -112,7 +114,7 @@ def ensure_tabs(
             log.info("project %d: tab %r went with the tasks; it is created again", project_id, spec.title)
         if view is None:
             view = next((v for v in views.values() if is_ours(v["data"], spec, prefix)), None)
-        elif significant(view["data"]) != state.written:
+        elif not adopt and significant(view["data"]) != state.written:
             log.info("project %d: someone changed tab %r; it is left alone", project_id, spec.title)
             tabs[spec.key] = replace(state, theirs=True)
             continue

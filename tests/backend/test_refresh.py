@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from backend import publish
-from backend.project import Project, pin
+from backend.project import TAKE_BACK, Project, pin
 from backend.refresh import Refresher, RefreshResult
 from backend.registry import UNTRAINED
 from backend.settings import Settings
@@ -75,6 +75,10 @@ class Bench:
     def info(self) -> dict[str, Any]:
         return dict(self.server.api("GET", f"/api/projects/{self.project}/"))
 
+    def titles(self) -> list[str]:
+        views = self.server.api("GET", "/api/dm/views/", params={"project": self.project})
+        return [view["data"]["title"] for view in views]
+
     def next_task(self) -> dict[str, Any]:
         return dict(
             self.server.api("POST", "/api/dm/actions", {}, {"id": "next_task", "project": self.project})
@@ -130,8 +134,7 @@ def test_the_first_refresh_lines_up_the_project(bench: Callable[..., Bench]) -> 
     assert (unlabelled["suspicion"], unlabelled["suggestion"]) == (0, "dark")
     assert 0 < unlabelled["priority"] < 1
     assert b.task(12)["data"]["own"] == {"number": 12}
-    views = b.server.api("GET", "/api/dm/views/", params={"project": b.project})
-    assert [view["data"]["title"] for view in views] == ["Label next", "Review suspects"]
+    assert b.titles() == ["Label next", "Review suspects"]
     # the big button serves the task of the highest priority, with its pre-annotation
     served = b.next_task()
     assert served["data"]["lineup_priority"] == max(b.shown(n)["priority"] for n in range(16))
@@ -395,10 +398,12 @@ def test_what_a_person_set_afterwards_is_left_alone(bench: Callable[..., Bench])
         b.annotate(number)
         b.refresh("ANNOTATION_CREATED")
     assert b.info()["sampling"] == "Sequential sampling"
-    titles = [
-        v["data"]["title"] for v in b.server.api("GET", "/api/dm/views/", params={"project": b.project})
-    ]
-    assert titles == ["Review suspects"]
+    assert b.titles() == ["Review suspects"]
+    # until Lineup is connected again
+    b.state().store.set_meta(TAKE_BACK, True)
+    b.refresh("connect")
+    assert b.info()["sampling"] == "Uncertainty sampling"
+    assert sorted(b.titles()) == ["Label next", "Review suspects"]
 
 
 @pytest.mark.parametrize(
