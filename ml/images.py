@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
+_UPRIGHT = 1
+_TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 _OPAQUE = ("RGB", "L", "CMYK", "YCbCr", "LAB", "HSV")
 
 
@@ -57,6 +61,63 @@ def decode(data: bytes, *, limits: ImageLimits, shrink_to: int | None = None) ->
     ImageError
         If the file is empty, too large, has too many pixels, or cannot be decoded.
     """
+    with _opened(data, limits) as image:
+        if shrink_to is not None:
+            image.draft(None, _shrunk(image.size, shrink_to))
+        upright = _to_rgb(image, _orientation(image))
+        size = upright.size if shrink_to is None else _shrunk(upright.size, shrink_to)
+        if size == upright.size:
+            return upright
+        return upright.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+
+
+def decode_reduced(data: bytes, *, limits: ImageLimits, side: int) -> tuple[Image.Image, tuple[int, int]]:
+    """Decode an image file for a resize to come: a JPEG is decoded at reduced size, nothing is resized here.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+    limits : ImageLimits
+        Checked on the header, before pixels are decoded.
+    side : int
+        The shorter side stays at least this long, if the image has that much.
+
+    Returns
+    -------
+    image : PIL.Image.Image
+        Mode ``RGB``, upright, loaded.
+    size : (int, int)
+        Width and height the upright image has in full.
+
+    Raises
+    ------
+    ImageError
+        As `decode`.
+    """
+    with _opened(data, limits) as image:
+        width, height = image.size
+        image.draft(None, _shrunk(image.size, side))
+        orientation = _orientation(image)
+        return _to_rgb(image, orientation), (height, width) if orientation in _TURNED else (width, height)
+
+
+def plain_jpeg(data: bytes, *, limits: ImageLimits) -> tuple[int, int] | None:
+    """Return width and height of an upright RGB or grey JPEG within limits, None for anything else.
+
+    Raises
+    ------
+    ImageError
+        As `decode`, as far as the header tells.
+    """
+    with _opened(data, limits) as image:
+        plain = image.format == "JPEG" and image.mode in ("RGB", "L") and _orientation(image) == _UPRIGHT
+        return image.size if plain else None
+
+
+@contextmanager
+def _opened(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
+    """Open a file within limits; whatever goes wrong inside becomes an `ImageError`."""
     if not data:
         raise ImageError("the image file is empty")
     if len(data) > limits.max_bytes:
@@ -69,26 +130,28 @@ def decode(data: bytes, *, limits: ImageLimits, shrink_to: int | None = None) ->
                     f"the image has {width} x {height} = {width * height:,} pixels, "
                     f"the limit is {limits.max_pixels:,}"
                 )
-            if shrink_to is not None:
-                image.draft(None, _shrunk(image.size, shrink_to))
-            return _to_rgb(image, shrink_to)
+            yield image
     except ImageError:
         raise
     except Exception as error:  # Pillow's plugins raise almost any exception on a broken file
         raise ImageError(f"the image cannot be decoded: {error or type(error).__name__}") from error
 
 
-def _to_rgb(image: Image.Image, shrink_to: int | None) -> Image.Image:
-    upright = ImageOps.exif_transpose(image)
+def _orientation(image: Image.Image) -> int:
+    return int(image.getexif().get(ExifTags.Base.Orientation, _UPRIGHT))
+
+
+def _to_rgb(image: Image.Image, orientation: int) -> Image.Image:
+    image.load()
+    # an image that is as it should be is not copied
+    upright = image if orientation == _UPRIGHT else ImageOps.exif_transpose(image)
     if upright.mode.startswith(("I", "F")):
         upright = _stretch(upright)
     elif upright.mode not in _OPAQUE or "transparency" in upright.info:
         layers = upright.convert("RGBA")
         upright = Image.new("RGBA", layers.size, "white")
         upright.alpha_composite(layers)
-    rgb = upright.convert("RGB")
-    size = rgb.size if shrink_to is None else _shrunk(rgb.size, shrink_to)
-    return rgb if size == rgb.size else rgb.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return upright if upright.mode == "RGB" else upright.convert("RGB")
 
 
 def _shrunk(size: tuple[int, int], side: int) -> tuple[int, int]:

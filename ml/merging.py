@@ -43,7 +43,9 @@ def merge_segments(folder: Path, segments: Sequence[Segment], dim: int) -> str:
             block = np.empty((len(rows), dim), dtype=np.float16)
             for index in np.unique(owners):
                 mine = owners == index
-                block[mine] = segments[index].rows[rows[mine]]
+                places = np.flatnonzero(mine)
+                for which, values in segments[index].read(rows[mine]):
+                    block[places[which]] = values
             yield block
 
     return write_segment(folder, keys, dim, blocks())

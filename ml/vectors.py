@@ -36,9 +36,9 @@ class VectorStore:
 
     A put writes one segment and makes it visible in one rename, so readers see all of it or nothing, whatever
     is killed when. Small segments are merged into larger ones as they gather. A look-up searches the sorted
-    keys of each segment; vectors are read from memory maps, so opening costs nothing and reading costs what
-    is read. Any number of processes and threads may use a folder at the same time, on a file system with
-    ``flock``.
+    keys of each segment; vectors are read from memory maps whose pages are given back, so opening costs
+    nothing and reading costs what is read. Any number of processes and threads may use a folder at the same
+    time, on a file system with ``flock``.
 
     Parameters
     ----------
@@ -140,7 +140,8 @@ class VectorStore:
             hits, positions = segment.find(packed[missing])
             found[missing[hits]] = True
             if vectors is not None:
-                vectors[missing[hits]] = segment.rows[positions]
+                for which, rows in segment.read(positions):
+                    vectors[missing[hits[which]]] = rows
 
     def _scan(self) -> list[Segment]:
         """Bring the list of open segments up to date; return those that are new."""

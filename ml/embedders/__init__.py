@@ -4,57 +4,107 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from ml.embedders.base import Embedder, WeightsUnavailable
+from ml.embedders.aliases import ALIASES, AUTO_CPU, AUTO_GPU
+from ml.embedders.base import Embedder, WeightsNotAllowed, WeightsUnavailable
+from ml.embedders.stream import Streamed, embed_stream
 
-__all__ = ["EMBEDDERS", "Embedder", "WeightsUnavailable", "make_embedder"]
+__all__ = [
+    "ALIASES",
+    "EMBEDDERS",
+    "Embedder",
+    "Streamed",
+    "WeightsNotAllowed",
+    "WeightsUnavailable",
+    "embed_stream",
+    "make_embedder",
+]
 
 log = logging.getLogger(__name__)
 
-Factory = Callable[[str, int | None], Embedder]
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `make_embedder` was asked for besides the name."""
+
+    threads: int | None
+    image_size: int | None
+    allow_noncommercial: bool
+    precision: str
+    jpeg_on_gpu: bool
 
 
-def _pixels(argument: str, threads: int | None) -> Embedder:
+Factory = Callable[[str, Options], Embedder]
+
+
+def _pixels(argument: str, options: Options) -> Embedder:
     from ml.embedders.pixels import PixelsEmbedder
 
     if argument:
         raise ValueError(f"the pixels embedder takes no argument, got {argument!r}")
-    return PixelsEmbedder()
+    return PixelsEmbedder(threads=options.threads)
 
 
-def _timm(argument: str, threads: int | None) -> Embedder:
+def _timm(argument: str, options: Options) -> Embedder:
     from ml.embedders.timm_backbone import TimmEmbedder
 
     model, _, checkpoint = argument.partition("@")
     if not model:
         raise ValueError("the timm embedder needs a model name, for example timm:resnet18")
-    return TimmEmbedder(model, checkpoint=checkpoint or None, threads=threads)
+    return TimmEmbedder(
+        model,
+        checkpoint=checkpoint or None,
+        image_size=options.image_size,
+        threads=options.threads,
+        allow_noncommercial=options.allow_noncommercial,
+        precision=options.precision,
+        jpeg_on_gpu=options.jpeg_on_gpu,
+    )
 
 
-def _auto(argument: str, threads: int | None) -> Embedder:
-    from ml.embedders.timm_backbone import default_backbone
+def _auto(argument: str, options: Options) -> Embedder:
+    import torch
 
     if argument:
         raise ValueError(f"the auto embedder takes no argument, got {argument!r}")
-    return default_backbone(threads)
+    return _timm(ALIASES[AUTO_GPU if torch.cuda.is_available() else AUTO_CPU], options)
 
 
 EMBEDDERS: dict[str, Factory] = {"auto": _auto, "pixels": _pixels, "timm": _timm}
 
 
-def make_embedder(name: str, *, allow_fallback: bool = True, threads: int | None = None) -> Embedder:
+def make_embedder(
+    name: str,
+    *,
+    allow_fallback: bool = True,
+    allow_noncommercial: bool = False,
+    threads: int | None = None,
+    image_size: int | None = None,
+    precision: str = "auto",
+    jpeg_on_gpu: bool = False,
+) -> Embedder:
     """Build an embedder by name.
 
     Parameters
     ----------
     name : str
-        ``auto`` (a mobile ConvNet on a CPU, a small ViT on a GPU), ``pixels`` (no weights), ``timm:MODEL``
-        for any timm model, or ``timm:MODEL@PATH`` for one with the weights of a local checkpoint.
+        ``auto`` (a mobile ConvNet on a CPU, a small ViT on a GPU), ``pixels`` (no weights), an alias such as
+        ``b0``, ``resnet18``, ``resnet50``, ``mobilenet``, ``swin`` or ``vit``, ``timm:MODEL`` for any timm
+        model, or ``timm:MODEL@PATH`` for one with the weights of a local checkpoint.
     allow_fallback : bool
         Whether ``auto`` may become ``pixels`` where its weights cannot be had; the embedder's ``note`` and
         the log then say so. A backbone asked for by name never falls back.
+    allow_noncommercial : bool
+        Accept weights whose licence is not known to allow commercial use.
     threads : int, optional
-        Threads of the forward pass; default: the library's own choice.
+        Cores to use; default: all this process may use.
+    image_size : int, optional
+        Input side of a backbone; default: its own.
+    precision : str
+        ``auto`` (half where the processor is made for it) or ``fp32``.
+    jpeg_on_gpu : bool
+        Decode JPEG files on the GPU; see `ml.embedders.timm_backbone.TimmEmbedder`.
 
     Raises
     ------
@@ -62,20 +112,30 @@ def make_embedder(name: str, *, allow_fallback: bool = True, threads: int | None
         If the name is unknown.
     WeightsUnavailable
         If weights cannot be had and falling back is not allowed or does not apply.
+    WeightsNotAllowed
+        If the weights' licence does not allow commercial use and that was not accepted.
     """
+    options = Options(threads, image_size, allow_noncommercial, precision, jpeg_on_gpu)
     family, _, argument = name.strip().partition(":")
+    if family in ALIASES:
+        if argument:
+            raise ValueError(
+                f"the {family} embedder takes no argument, got {argument!r}; with a checkpoint of your own: "
+                f"timm:{ALIASES[family]}@PATH"
+            )
+        family, argument = "timm", ALIASES[family]
     factory = EMBEDDERS.get(family)
     if factory is None:
-        known = ", ".join(EMBEDDERS)
+        known = ", ".join([*EMBEDDERS, *ALIASES])
         raise ValueError(
             f"unknown embedder {name!r}: give one of {known} (timm as timm:MODEL or timm:MODEL@PATH)"
         )
     try:
-        return factory(argument, threads)
+        return factory(argument, options)
     except WeightsUnavailable as error:
         if family != "auto" or not allow_fallback:
             raise
         log.warning("FALLBACK to the pixels embedder, vectors are much weaker: %s", error)
-        embedder = _pixels("", threads)
+        embedder = _pixels("", options)
         embedder.note = f"fallback to pixels: {error}"
         return embedder

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from ml.embedders.threads import usable_cpus
+
 _SIDE = 32  # pixels a side the image is reduced to
 _CELL = 4  # pixels a side of an orientation cell
 _ORIENTATIONS = 8
@@ -14,7 +16,7 @@ _GREY = 16
 _COLOUR = 4
 # norms of the grey, the orientation and the colour block
 _GREY_NORM, _EDGE_NORM, _COLOUR_NORM = 0.6, 1.0, 0.6
-_BATCH = 256
+_BATCH = 64
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
@@ -26,12 +28,15 @@ class PixelsEmbedder:
     Dalal and Triggs, 2005); a 4 x 4 thumbnail of luma and two colour differences.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, threads: int | None = None) -> None:
         cells = (_SIDE // _CELL) ** 2
         self.name = "pixels"
         self.fingerprint = "pixels-1"
         self.dim = _GREY**2 + cells * _ORIENTATIONS + 3 * _COLOUR**2
         self.image_size = _SIDE
+        self.batch_size = _BATCH
+        self.workers = usable_cpus() if threads is None else max(1, threads)
+        self.device = "cpu"
         self.weights = {
             "name": "pixels",
             "source": "computed",
@@ -40,18 +45,24 @@ class PixelsEmbedder:
         }
         self.note: str | None = None
 
+    def prepare(self, image: Image.Image) -> np.ndarray:
+        """Return an RGB image reduced to uint8 of shape (32, 32, 3)."""
+        size = (_SIDE, _SIDE)
+        return np.asarray(image.convert("RGB").resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
+
+    def forward(self, prepared: np.ndarray) -> np.ndarray:
+        """Return the vectors of prepared images, float32 of shape (n, dim)."""
+        return _features(prepared)
+
     def embed(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Return the vectors of RGB images, float32 of shape (n, dim)."""
         vectors = np.empty((len(images), self.dim), dtype=np.float32)
         for start in range(0, len(images), _BATCH):
             batch = images[start : start + _BATCH]
-            vectors[start : start + len(batch)] = _features(np.stack([_reduced(image) for image in batch]))
+            vectors[start : start + len(batch)] = self.forward(
+                np.stack([self.prepare(image) for image in batch])
+            )
         return vectors
-
-
-def _reduced(image: Image.Image) -> np.ndarray:
-    size = (_SIDE, _SIDE)
-    return np.asarray(image.convert("RGB").resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
 
 
 def _features(pixels: np.ndarray) -> np.ndarray:

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
+from ml.embedders.aliases import IMAGE_SIZES
 from ml.embedders.base import WeightsUnavailable
+from ml.embedders.batching import BatchSize
+from ml.embedders.folding import fold_batchnorm
+from ml.embedders.gpu_jpeg import require_gpu_jpeg
 from ml.embedders.hub import require_weights
+from ml.embedders.licences import require_commercial
+from ml.embedders.precision import Forward, half_type
+from ml.embedders.preprocess import Preprocess
+from ml.embedders.stream import batches, in_order, worker_threads
+from ml.embedders.threads import usable_cpus
 
 if TYPE_CHECKING:
     import torch
 
-# both Apache-2.0; the ViT is built for 518 px and interpolates its positions to a size that is affordable
-CPU_BACKBONE = "mobilenetv3_large_100.ra_in1k"
-GPU_BACKBONE = "vit_small_patch14_reg4_dinov2.lvd142m"
-GPU_IMAGE_SIZE = 224
-
-PRECISION = "fp32"
+# a batch whose first layers stay in a core's share of the cache; larger ones are slower
+_CPU_BATCH_PIXELS = 16 * 128**2
+_GPU_BATCH = 32
 
 
 class TimmEmbedder:
@@ -37,16 +43,26 @@ class TimmEmbedder:
     image_size : int, optional
         Input side for models that take any; default: the model's own.
     threads : int, optional
-        Threads of the forward pass on a CPU; default: torch's own choice. Holds for the whole process.
-    batch_size : int
-        Images a forward pass.
+        Cores to use on a CPU, threads that decode for a GPU; default: all this process may use.
+    batch_size : int, optional
+        Images a forward pass; default: fit for the device and the image size (on a GPU the size to start
+        from).
+    allow_noncommercial : bool
+        Accept pretrained weights whose licence is not known to allow commercial use.
+    precision : str
+        ``auto`` (half where the processor is made for it) or ``fp32``.
+    jpeg_on_gpu : bool
+        Decode JPEG files on the GPU, where there is one. Pays with large files and few cores, if images are
+        not inspected; its pixels differ a little from the CPU's, so it is part of the fingerprint.
 
     Raises
     ------
     ValueError
-        If timm knows no such model.
+        If timm knows no such model, the precision is unknown, or JPEG files cannot be decoded on a GPU here.
     WeightsUnavailable
         If the weights cannot be had or do not belong to the model.
+    WeightsNotAllowed
+        If their licence forbids commercial use and that was not accepted.
     """
 
     def __init__(
@@ -56,69 +72,130 @@ class TimmEmbedder:
         checkpoint: str | None = None,
         image_size: int | None = None,
         threads: int | None = None,
-        batch_size: int = 64,
+        batch_size: int | None = None,
+        allow_noncommercial: bool = False,
+        precision: str = "auto",
+        jpeg_on_gpu: bool = False,
     ) -> None:
         import timm
         import torch
 
-        if threads is not None:
-            torch.set_num_threads(threads)
         if not timm.is_model(model):
             raise ValueError(f"timm knows no model {model!r}: see timm.list_models()")
-        options = {} if image_size is None else {"img_size": image_size}
+        if precision not in ("auto", "fp32"):
+            raise ValueError(f"the precision is 'auto' or 'fp32', got {precision!r}")
         if checkpoint is None:
-            network = _pretrained(model, options)
+            licence = timm.get_pretrained_cfg(model)
+            licence = require_commercial(
+                model, licence and licence.license, allow_noncommercial=allow_noncommercial
+            )
+            image_size = image_size or IMAGE_SIZES.get(model)
+            network = _pretrained(model, image_size)
         else:
-            network = timm.create_model(model, pretrained=False, num_classes=0, **options)
+            network = _create(model, image_size, pretrained=False)
             _load_checkpoint(network, model, checkpoint)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.network = network.eval().requires_grad_(False).to(self.device)
-        self.batch_size = batch_size
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.jpeg_on_gpu = jpeg_on_gpu
+        if jpeg_on_gpu:
+            require_gpu_jpeg(self.device)
+        network = network.eval().requires_grad_(False)
         config = timm.data.resolve_model_data_config(network)
-        self.transform = timm.data.create_transform(**config, is_training=False)
-        side = int(max(config["input_size"][1:]))
-        # images are resized to this before the crop, so it is what decoding must leave of them
-        self.image_size = math.ceil(side / config["crop_pct"])
-        digest = _digest(self.network.state_dict(), config)
+        # the annotator judges the whole image; timm would cut off its border (docs/embedding.md)
+        config["crop_pct"] = 1.0
+        if image_size is not None:
+            config["input_size"] = (3, image_size, image_size)
+        self.preprocess = Preprocess(config)
+        digest = _digest(network.state_dict(), config)
+        side = max(self.preprocess.shape)
+        example = torch.rand(1, 3, *self.preprocess.shape, generator=torch.Generator().manual_seed(0))
+        network = fold_batchnorm(network, self.preprocess.normalise((example * 255).byte().movedim(1, -1)))
+        network = network.to(self.device, memory_format=torch.channels_last)
+        self.compute = Forward(network, None if precision == "fp32" else half_type(self.device))
+        self.workers = usable_cpus() if threads is None else max(1, threads)
+        if batch_size is None and self.device == "cpu":
+            batch_size = min(32, max(4, 2 ** round(math.log2(_CPU_BATCH_PIXELS / side**2))))
+        self.batch_size = batch_size or _GPU_BATCH
+        if self.device == "cuda":
+            self.sizer = BatchSize(self.batch_size)
+            self._copies = torch.cuda.Stream()
+        self.image_size = self.preprocess.decode_side
         self.name = f"timm:{model}" + (f"@{checkpoint}" if checkpoint else "")
-        self.fingerprint = f"timm-{model}-{side}-{PRECISION}-{digest[:12]}"
-        self.dim = self._forward([Image.new("RGB", (side, side))]).shape[1]
+        self.fingerprint = f"timm-{model}-{side}-{self._precision()}-{digest[:12]}"
+        self.dim = self.forward(np.zeros((1, *self.preprocess.shape, 3), dtype=np.uint8)).shape[1]
         self.weights = _describe(network.pretrained_cfg, model, checkpoint, digest)
         self.note: str | None = None
+
+    def prepare(self, image: Image.Image) -> np.ndarray:
+        """Return the part of an RGB image the network sees, uint8 of shape (height, width, 3)."""
+        return self.preprocess.prepare(image)
+
+    def forward(self, prepared: np.ndarray) -> np.ndarray:
+        """Return the pooled features of prepared images, float32 of shape (n, dim)."""
+        import torch
+
+        with torch.inference_mode():
+            pixels = torch.from_numpy(prepared).to(self.device)
+            vectors: np.ndarray = self.compute(self.preprocess.normalise(pixels)).cpu().numpy()
+        return vectors
+
+    def launch(self, prepared: np.ndarray) -> Callable[[], np.ndarray]:
+        """Start the forward pass on a GPU; the function returned waits for its vectors.
+
+        The copy to the GPU runs from pinned memory on a stream of its own, beside the pass before.
+        """
+        import torch
+
+        with torch.inference_mode():
+            pinned = torch.from_numpy(prepared).pin_memory()
+            with torch.cuda.stream(self._copies):
+                pixels = pinned.to(self.device, non_blocking=True)
+            torch.cuda.current_stream().wait_stream(self._copies)
+            pixels.record_stream(torch.cuda.current_stream())
+            vectors = self.compute(self.preprocess.normalise(pixels)).to("cpu", non_blocking=True)
+            done = torch.cuda.Event()
+            done.record()
+
+        def wait() -> np.ndarray:
+            done.synchronize()
+            rows: np.ndarray = vectors.numpy()
+            return rows
+
+        return wait
 
     def embed(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Return the pooled features of RGB images, float32 of shape (n, dim)."""
         vectors = np.empty((len(images), self.dim), dtype=np.float32)
-        for start in range(0, len(images), self.batch_size):
-            batch = images[start : start + self.batch_size]
-            vectors[start : start + len(batch)] = self._forward(batch)
+
+        def work(batch: Sequence[Image.Image]) -> list[np.ndarray]:
+            return [self.forward(np.stack([self.prepare(image) for image in batch]))]
+
+        if len(images) <= self.batch_size:  # too few to share out
+            return work(images)[0] if images else vectors
+        start = 0
+        with worker_threads(self.workers if self.device == "cpu" else 1, "embed") as pool:
+            for rows in in_order(pool, work, batches(images, self.batch_size), 2 * self.workers):
+                vectors[start : start + len(rows)] = rows
+                start += len(rows)
         return vectors
 
-    def _forward(self, images: Sequence[Image.Image]) -> np.ndarray:
-        import torch
-
-        with torch.inference_mode():
-            batch = torch.stack([self.transform(image) for image in images]).to(self.device)
-            vectors: np.ndarray = self.network(batch).float().cpu().numpy()
-        return vectors
+    def _precision(self) -> str:
+        # the same arithmetic on another device rounds differently enough not to be mixed
+        device = "" if self.device == "cpu" else f"{self.device}-"
+        return device + self.compute.precision + ("-nvjpeg" if self.jpeg_on_gpu else "")
 
 
-def default_backbone(threads: int | None = None) -> TimmEmbedder:
-    """Return the backbone for this machine: a small ViT on a GPU, a mobile ConvNet on a CPU.
+def _create(model: str, image_size: int | None, *, pretrained: bool) -> torch.nn.Module:
+    import timm
 
-    Raises
-    ------
-    WeightsUnavailable
-        If its weights are neither on this machine nor to be downloaded.
-    """
-    import torch
-
-    if torch.cuda.is_available():
-        return TimmEmbedder(GPU_BACKBONE, image_size=GPU_IMAGE_SIZE, threads=threads)
-    return TimmEmbedder(CPU_BACKBONE, threads=threads)
+    if image_size is not None:
+        try:
+            return timm.create_model(model, pretrained=pretrained, num_classes=0, img_size=image_size)
+        except TypeError:  # a network of convolutions takes any size and has no such option
+            pass
+    return timm.create_model(model, pretrained=pretrained, num_classes=0)
 
 
-def _pretrained(model: str, options: dict[str, Any]) -> torch.nn.Module:
+def _pretrained(model: str, image_size: int | None) -> torch.nn.Module:
     import timm
 
     config = timm.get_pretrained_cfg(model)
@@ -128,7 +205,7 @@ def _pretrained(model: str, options: dict[str, Any]) -> torch.nn.Module:
         )
     require_weights(model, config)
     try:
-        return timm.create_model(model, pretrained=True, num_classes=0, **options)
+        return _create(model, image_size, pretrained=True)
     except OSError as error:
         raise WeightsUnavailable(f"the weights of {model} could not be downloaded: {error}") from error
 

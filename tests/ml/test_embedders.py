@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from ml.embedders import WeightsUnavailable, hub, make_embedder
+from ml.embedders import ALIASES, WeightsNotAllowed, WeightsUnavailable, hub, make_embedder
+from ml.embedders.licences import COMMERCIAL
 from ml.embedders.timm_backbone import TimmEmbedder
 
 MODEL = "test_efficientnet"
@@ -48,7 +49,7 @@ def images() -> list[Image.Image]:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "resnet18", "timm", "timm:", "pixels:3", "auto:x", "timm:no_such_model"]
+    "name", ["", "resnet19", "timm", "timm:", "pixels:3", "auto:x", "b0:x", "timm:no_such_model"]
 )
 def test_names_that_mean_nothing_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=r"embedder|timm"):
@@ -121,7 +122,40 @@ def test_the_fingerprint_follows_the_weights_not_the_file(tmp_path: Path) -> Non
     other = make_embedder(f"timm:{MODEL}@{save_checkpoint(tmp_path / 'c.pth', seed=2)}")
     assert one.fingerprint == same.fingerprint
     assert one.fingerprint != other.fingerprint
-    assert re.fullmatch(r"timm-[\w.]+-\d+-fp32-[0-9a-f]{12}", one.fingerprint)
+    assert re.fullmatch(r"timm-[\w.]+-\d+-[\w-]+-[0-9a-f]{12}", one.fingerprint)
+
+
+def test_the_fingerprint_follows_the_size_and_the_precision(tmp_path: Path) -> None:
+    name = f"timm:{MODEL}@{save_checkpoint(tmp_path / 'a.pth', seed=1)}"
+    plain = make_embedder(name, precision="fp32")
+    assert "-fp32-" in plain.fingerprint
+    assert make_embedder(name, precision="fp32", image_size=96).fingerprint != plain.fingerprint
+    with pytest.raises(ValueError, match="precision"):
+        make_embedder(name, precision="int1")
+
+
+@pytest.mark.parametrize("alias", sorted(ALIASES))
+def test_aliases_are_timm_weights_that_may_be_used_commercially(alias: str) -> None:
+    config = timm.get_pretrained_cfg(ALIASES[alias])
+    assert config is not None
+    assert config.has_weights
+    assert config.license in COMMERCIAL
+
+
+def test_an_alias_is_the_model_it_stands_for(unreachable: None) -> None:
+    with pytest.raises(WeightsUnavailable, match=r"efficientnet_b0\.ra_in1k"):
+        make_embedder("b0")
+
+
+@pytest.mark.parametrize(
+    "model", ["convnextv2_atto.fcmae", "resnet18.fb_swsl_ig1b_ft_in1k", "dla60_res2net.in1k"]
+)
+def test_weights_not_for_commercial_use_are_refused_by_default(unreachable: None, model: str) -> None:
+    with pytest.raises(WeightsNotAllowed, match="ALLOW_NONCOMMERCIAL=true"):
+        make_embedder(f"timm:{model}")
+    # allowed, it is only their absence that is in the way
+    with pytest.raises(WeightsUnavailable):
+        make_embedder(f"timm:{model}", allow_noncommercial=True)
 
 
 def test_checkpoints_that_do_not_fit_are_refused(tmp_path: Path) -> None:

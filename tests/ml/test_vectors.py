@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.merging import WIDTH
-from ml.segments import KEYS, ROWS, TEMPORARY
+from ml.segments import KEY_DTYPE, KEYS, ROWS, TEMPORARY, write_segment
 from ml.vectors import VectorStore, content_key
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +33,22 @@ for batch in range(int(sys.argv[3])):
     keys = [content_key(f"{writer}-{number}".encode()) for number in numbers]
     store.put(keys, np.repeat(values[:, None], 4, axis=1))
     print(batch, flush=True)
+"""
+
+# prints by how many bytes of mapped files a process grew, and how many bytes it asked for
+READER = """
+import sys
+from pathlib import Path
+from ml.vectors import VectorStore
+def mapped():
+    (line,) = [line for line in open("/proc/self/status") if line.startswith("RssFile")]
+    return int(line.split()[1]) * 1024
+store = VectorStore(Path(sys.argv[1]), "x", int(sys.argv[2]))
+store.get(sys.argv[3:4])
+before = mapped()
+vectors, found = store.get(sys.argv[3:])
+assert found.all()
+print(mapped() - before, vectors.nbytes)
 """
 
 
@@ -238,3 +254,17 @@ def test_killed_writers_lose_nothing_acknowledged(tmp_path: Path) -> None:
     rows = {path.name.removesuffix(ROWS) for path in survivor.path.glob("*" + ROWS)}
     keys = {path.name.removesuffix(KEYS) for path in survivor.path.glob("*" + KEYS)}
     assert rows == keys
+
+
+def test_reading_costs_no_more_memory_than_what_is_read(tmp_path: Path) -> None:
+    rows, dim = 60_000, 512
+    path = VectorStore(tmp_path, "x", dim).path
+    keys = sorted(content_key(str(i).encode()) for i in range(rows))
+    packed = np.frombuffer(bytes.fromhex("".join(keys)), dtype=KEY_DTYPE)
+    write_segment(path, packed, dim, (np.ones((1000, dim), dtype=np.float16) for _ in range(rows // 1000)))
+    command = [sys.executable, "-c", READER, str(tmp_path), str(dim), *keys[:: rows // 1500]]
+    mapped, asked = map(
+        int, subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    )
+    # file pages, of which the 61 MB of the segment would be nearly all
+    assert mapped < asked
