@@ -17,6 +17,7 @@ from backend import __version__
 from backend.activity import is_idle, note_activity
 from backend.connect import adopt
 from backend.embedding import RETRY_BROKEN_AFTER, Embedded, EmbeddingRoom
+from backend.judging import judge_labels
 from backend.labelstudio.choices import ChoicesKind
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.config import find_kind
@@ -35,8 +36,8 @@ from backend.snapshot import Snapshot
 from backend.stream import stream_score
 from backend.targets import Targets, build_targets, first_labels, reviewed
 from ml.embedders import Embedder, make_embedder
+from ml.heads.ensemble import Ensemble
 from ml.images import ImageLimits
-from ml.suspicion import Judgement, make_judge
 from ml.vectors import VectorStore
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,8 @@ class RefreshResult:
         Out-of-sample agreement with the given labels, in [0, 1].
     suspects : int
         Labelled tasks at or above the review threshold.
+    expected_wrong : float or None
+        How many of the labels are wrong, by the calibrated suspicions; None without a model.
     note : str or None
         Why there is no model, or that the embedder is a fallback.
     seconds : dict
@@ -76,6 +79,7 @@ class RefreshResult:
     labels: int = 0
     accuracy: float | None = None
     suspects: int = 0
+    expected_wrong: float | None = None
     note: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     written: dict[str, int] = field(default_factory=dict)
@@ -112,6 +116,8 @@ class Refresher:
         self.settings = settings
         self._idle: dict[int, _Idle] = {}
         self._reconciled: set[int] = set()
+        # the last fit of each project and label config, to start the next one from
+        self._fits: dict[tuple[int, str], Ensemble] = {}
 
     @cached_property
     def client(self) -> LabelStudioClient:
@@ -121,7 +127,7 @@ class Refresher:
     @cached_property
     def embedder(self) -> Embedder:
         """The backbone; loading it can take seconds."""
-        return make_embedder(self.settings.embedder)
+        return make_embedder(self.settings.embedder, allow_noncommercial=self.settings.allow_noncommercial)
 
     @cached_property
     def vectors(self) -> VectorStore:
@@ -224,7 +230,7 @@ class Refresher:
             learned, version = self._learn(project, kind, targets, embedded, result)
         progress("order", 0, 1)
         with result.timed("order"):
-            lineup = self._order(project, kind, targets, embedded, learned, version)
+            lineup = self._order(project, kind, targets, embedded, learned, version, result)
         version_id = version.id if version else UNTRAINED
         outcome = Outcome(
             version_id, lineup, _predictions(version_id, kind, targets, embedded, learned, lineup)
@@ -233,7 +239,9 @@ class Refresher:
         result.tasks, result.labels = len(targets.ids), int((targets.labels >= 0).sum())
         result.accuracy, result.note = learned.accuracy, learned.why_not or self.embedder.note
         if version and result.learned:
-            version.manifest.update(suspects=lineup.suspects, seconds=dict(result.seconds))
+            version.manifest.update(
+                suspects=lineup.suspects, expected_wrong=result.expected_wrong, seconds=dict(result.seconds)
+            )
             if version.id not in project.registry.ids():
                 project.registry.save(version)
         # until this has ended well, what stands in Label Studio is not known for certain
@@ -253,9 +261,13 @@ class Refresher:
     ) -> tuple[Learned, Version | None]:
         digest = targets.digest(kind, self.embedder.fingerprint, embedded.keys)
         served = project.served_version(kind.digest, self.embedder.fingerprint)
-        learned = learn(targets, embedded, kind, warm=served)
+        warm = self._fits.get((project.id, kind.digest))
+        if warm is None and served is not None:
+            warm = Ensemble.from_arrays(served.arrays)
+        learned = learn(targets, embedded, kind, warm=warm)
         if learned.fit is None:
             return learned, None
+        self._fits[project.id, kind.digest] = learned.fit
         if served and project.keeps(served, digest):
             return learned.served_by(served, targets, embedded), served
         result.learned = True
@@ -290,16 +302,12 @@ class Refresher:
         embedded: Embedded,
         learned: Learned,
         version: Version | None,
+        result: RefreshResult,
     ) -> Lineup:
-        judgement: Judgement | None = None
-        if learned.probs is not None:
-            rows = np.flatnonzero((targets.labels >= 0) & embedded.ok)
-            judgement = make_judge(kind.name)(
-                targets.labels[rows],
-                learned.probs[rows],
-                keys=[str(embedded.keys[row]) for row in rows.tolist()],
-                folds=learned.folds,
-            )
+        histories = project.store.histories()
+        checked = reviewed(targets, histories)
+        judgement = judge_labels(targets, embedded, learned, kind, checked, histories)
+        result.expected_wrong = round(judgement.expected_wrong, 1) if judgement else None
         seed = int(version.manifest["digest"][:8], 16) if version else project.id
         ranked = rank(
             targets,
@@ -317,7 +325,7 @@ class Refresher:
             learned,
             judgement,
             ranked,
-            reviewed(targets, project.store.histories()),
+            checked,
             head=self.settings.head_size,
             threshold=self.settings.review_threshold,
         )

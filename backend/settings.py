@@ -45,7 +45,11 @@ class Settings(BaseSettings):
     )
     embedder: str = Field(
         "auto",
-        description="`auto`, `pixels` (no weights), or `timm:MODEL`, with a checkpoint `timm:MODEL@PATH`.",
+        description="`auto`, `pixels` (no weights), an alias such as `mobilenet` or `resnet18`, `timm:MODEL`, or "
+        "`timm:MODEL@PATH` with a checkpoint of your own.",
+    )
+    allow_noncommercial: bool = Field(
+        False, description="Accept backbone weights whose licence is not known to allow commercial use."
     )
     queue: Literal["on", "off"] = Field(
         "on",

@@ -33,6 +33,8 @@ class LastRefresh:
         Tasks of the project, labelled ones, and labelled ones at or above the review threshold.
     accuracy : float or None
         Share of labels the out-of-sample prediction agrees with, in [0, 1]; None without a model.
+    expected_wrong : float or None
+        How many of the labels are wrong, by the calibrated suspicions; None without a model.
     note : str or None
         Why there is no model, or that the embedder is a fallback.
     seconds : dict of step name to float
@@ -48,6 +50,7 @@ class LastRefresh:
     tasks: int = 0
     labels: int = 0
     suspects: int = 0
+    expected_wrong: float | None = None
     accuracy: float | None = None
     note: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)

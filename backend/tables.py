@@ -9,7 +9,7 @@ from rich.table import Table
 
 from backend.registry import UNTRAINED, VersionRegistry
 from backend.settings import Settings
-from backend.status import Status, read_status
+from backend.status import LastRefresh, Status, read_status
 
 
 def status_table(settings: Settings, projects: Sequence[int]) -> Table:
@@ -38,6 +38,12 @@ def versions_table(registry: VersionRegistry) -> Table:
     return table
 
 
+def _suspects(last: LastRefresh) -> str:
+    if last.expected_wrong is None:
+        return str(last.suspects)
+    return f"{last.suspects}; about {last.expected_wrong:.0f} labels are expected to be wrong"
+
+
 def _facts(settings: Settings, project_id: int) -> dict[str, str]:
     folder = settings.project_dir(project_id)
     status = read_status(folder)
@@ -46,7 +52,7 @@ def _facts(settings: Settings, project_id: int) -> dict[str, str]:
         "version": VersionRegistry(folder / "versions").published() or UNTRAINED,
         "labels used": f"{last.labels} of {last.tasks} tasks" if last else "-",
         "out-of-sample accuracy": _share(last.accuracy) if last else "-",
-        "suspects": str(last.suspects) if last else "-",
+        "suspects": _suspects(last) if last else "-",
         "last refresh": _ago(last.finished_at) if last else "never",
         "step times": ", ".join(f"{step} {value:.1f} s" for step, value in last.seconds.items())
         if last

@@ -38,3 +38,31 @@ def stable_folds(keys: Sequence[str], n_folds: int) -> np.ndarray:
     return np.fromiter(
         (int.from_bytes(digest, "big") % n_folds for digest in digests), dtype=np.int64, count=len(keys)
     )
+
+
+def grouped_folds(keys: Sequence[str], groups: np.ndarray, n_folds: int) -> np.ndarray:
+    """Assign folds as `stable_folds` does, with the rows of a group together in one.
+
+    A group has the fold of its smallest key, so it keeps its fold unless a row with a smaller one joins.
+
+    Parameters
+    ----------
+    keys : sequence of str, length n
+    groups : ndarray of int, shape (n,)
+        Rows with the same number belong together.
+    n_folds : int
+        At least 2.
+    """
+    groups = np.asarray(groups)
+    own = stable_folds(keys, n_folds)
+    folds = own.copy()
+    _, number, size = np.unique(groups, return_inverse=True, return_counts=True)
+    smallest: dict[int, int] = {}
+    for row in np.flatnonzero(size[number] > 1).tolist():
+        group = int(groups[row])
+        first = smallest.setdefault(group, row)
+        if keys[row] < keys[first]:
+            smallest[group] = row
+    for row in np.flatnonzero(size[number] > 1).tolist():
+        folds[row] = own[smallest[int(groups[row])]]
+    return folds

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from ml.suspicion.choices import Judgement, judge
+from ml.suspicion.multilabel import MultiJudgement, judge_multilabel
 
-__all__ = ["JUDGES", "Judgement", "make_judge"]
+__all__ = ["JUDGES", "Judgement", "MultiJudgement", "make_judge"]
 
-JUDGES: dict[str, Callable[..., Judgement]] = {"choices": judge}
+JUDGES: dict[str, Callable[..., Any]] = {"choices": judge, "multilabel": judge_multilabel}
 
 
-def make_judge(kind: str) -> Callable[..., Judgement]:
+def make_judge(kind: str) -> Callable[..., Any]:
     """Return the judge of a kind of target.
 
     Raises

@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from cleanlab.rank import get_label_quality_scores
 
-DISAGREES = "model disagrees"
-DUPLICATE = "duplicate labelled differently"
-TOO_FEW = "not enough labels"
+from ml.suspicion.calibration import Calibration, calibrate, recalibrate
+from ml.suspicion.filters import find_issues
+from ml.suspicion.noise import fit_noise
+from ml.suspicion.reasons import DISAGREES, DUPLICATE, TOO_FEW, choose_reasons, find_twins
+from ml.suspicion.scores import DEFAULT, logit, make_score
+from ml.suspicion.threshold import expected_wrong, review_threshold
 
-# at 0.5 another class is as probable as the label
-EVEN = 0.5
+__all__ = ["DISAGREES", "DUPLICATE", "TOO_FEW", "Judgement", "judge"]
+
+EVEN = 0.5  # at 0.5 a label is as probably wrong as right
+_TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -23,19 +27,34 @@ class Judgement:
     Attributes
     ----------
     suspicion : ndarray of float, shape (n,)
-        In [0, 1]; above 0.5 another class is more probable than the label.
+        Probability that the label is wrong, in [0, 1].
     suggestion : ndarray of int, shape (n,)
         The most probable class.
     confidence : ndarray of float, shape (n,)
         Its probability, in [0, 1].
     reason : list of str, length n
-        Why a label is suspect, or why it cannot be judged; empty where nothing is wrong.
+        Why a label is worth a look, or why it cannot be judged; empty where nothing is wrong.
+    twin : ndarray of int, shape (n,)
+        A near-duplicate with another label, by row; -1 where there is none.
+    threshold : float
+        The suspicion from which to review.
+    suspect : ndarray of bool, shape (n,)
+        At or above it, or taken for wrong by the filter asked for.
+    expected_wrong : float
+        Expected number of wrong labels.
+    calibration : Calibration or None
+        None where there are no labels.
     """
 
     suspicion: np.ndarray
     suggestion: np.ndarray
     confidence: np.ndarray
     reason: list[str]
+    twin: np.ndarray
+    threshold: float
+    suspect: np.ndarray
+    expected_wrong: float
+    calibration: Calibration | None
 
 
 def judge(
@@ -44,11 +63,22 @@ def judge(
     *,
     keys: Sequence[str] | None = None,
     folds: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+    neighbour_label: np.ndarray | None = None,
+    neighbour_support: np.ndarray | None = None,
+    method: str = DEFAULT,
+    filter_by: str | None = None,
+    precision: float | None = None,
+    reviewed: np.ndarray | None = None,
+    before: np.ndarray | None = None,
+    agreement: np.ndarray | None = None,
+    outlier: np.ndarray | None = None,
+    image: list[str] | None = None,
 ) -> Judgement:
     """Judge labels by out-of-sample probabilities.
 
-    Suspicion is one minus cleanlab's normalised margin (Northcutt et al., arXiv 1911.00068; Kuan and Mueller,
-    ICML DataPerf 2022): half of one plus the best other class's probability minus the label's.
+    A score orders the labels, a noise model fitted to the same probabilities says how many are wrong, and the
+    two together make a probability, corrected by the labels that were reviewed.
 
     Parameters
     ----------
@@ -57,29 +87,91 @@ def judge(
     probs : ndarray of float, shape (n, K)
         Rows sum to 1; each predicted without its own label.
     keys : sequence of str, length n, optional
-        Content digests. Where the same content has different labels, those outvoted by its copies (in a draw:
-        less probable) are at least at 0.5.
+        Content digests. Where the same content has different labels at least one is wrong: those outvoted by
+        its copies (in a draw: the less probable) are at least at 0.5.
     folds : ndarray of int, shape (n,), optional
         The folds ``probs`` were predicted by. A label whose class has no example in the other folds cannot be
-        judged: its suspicion stays below 0.5.
+        judged: its suspicion stays below 0.5 and below the threshold.
+    groups : ndarray of int, shape (n,), optional
+        Near-duplicates, as `ml.space.Space.groups`. Default: identical content.
+    neighbour_label, neighbour_support : ndarray, shape (n,), optional
+        As in `ml.heads.ensemble.Ensemble`.
+    method : str
+        One of `ml.suspicion.scores.SCORES`.
+    filter_by : str, optional
+        One of `ml.suspicion.filters.FILTERS`: decides what is suspect instead of the threshold.
+    precision : float, optional
+        Wanted share of wrong labels among the suspects; default: the best expected F1.
+    reviewed : ndarray of bool, shape (n,), optional
+        Labels a person has checked.
+    before : ndarray of int, shape (n,), optional
+        Labels as they were before the check; -1 where that is not known. The difference to ``labels``
+        re-calibrates the suspicion.
+    agreement, outlier, image
+        See `ml.suspicion.reasons.choose_reasons`.
+
+    Raises
+    ------
+    ValueError
+        If a method, a filter or the precision is out of range.
     """
+    score = make_score(method)
     labels = np.asarray(labels, dtype=np.int64)
-    probs = np.asarray(probs, dtype=np.float64)
     if not len(labels):
-        return Judgement(np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(0), [])
-    probs = probs / probs.sum(axis=1, keepdims=True)
-    suspicion = 1.0 - get_label_quality_scores(labels, probs, method="normalized_margin")
+        none = np.zeros(0, dtype=np.int64)
+        return Judgement(np.zeros(0), none, np.zeros(0), [], none, 1.0, none.astype(bool), 0.0, None)
+    probs = np.asarray(probs)
+    log_probs = np.log(np.maximum(probs, _TINY)).astype(np.float32)
+    noise = fit_noise(labels, log_probs)
+    scores = score(labels, log_probs, noise)
+    calibration = calibrate(scores, logit(noise.wrong(labels, log_probs)), noise.rate)
+    if reviewed is not None and before is not None:
+        rows = np.flatnonzero(np.asarray(reviewed) & (np.asarray(before) >= 0))
+        earlier = np.asarray(before)[rows]
+        scored = score(earlier, log_probs[rows], noise) if len(rows) else np.zeros(0)
+        calibration = recalibrate(calibration, scored, earlier != labels[rows])
+    suspicion = calibration.probability(scores)
     suggestion = probs.argmax(axis=1)
-    reason = np.where((suspicion >= EVEN) & (suggestion != labels), DISAGREES, "").astype(object)
+    unseen = None
     if folds is not None:
-        unknown = _unseen(labels, np.asarray(folds), probs.shape[1])
-        suspicion[unknown] = np.minimum(suspicion[unknown], np.nextafter(EVEN, 0.0))
-        reason[unknown] = TOO_FEW
+        unseen = _unseen(labels, np.asarray(folds), probs.shape[1])
+        suspicion[unseen] = np.minimum(suspicion[unseen], np.nextafter(EVEN, 0.0))
     if keys is not None:
-        outvoted, contested = _contested(labels, probs, keys)
+        same = _same(keys)
+        outvoted = _outvoted(labels, probs, same)
         suspicion[outvoted] = np.maximum(suspicion[outvoted], EVEN)
-        reason[contested] = DUPLICATE
-    return Judgement(np.clip(suspicion, 0.0, 1.0), suggestion, probs.max(axis=1), reason.tolist())
+        groups = same if groups is None else groups
+    twins = (
+        np.full(len(labels), -1, dtype=np.int64) if groups is None else find_twins(labels, np.asarray(groups))
+    )
+    threshold = review_threshold(suspicion, precision=precision)
+    suspect = suspicion >= threshold if filter_by is None else find_issues(labels, probs, filter_by)
+    if unseen is not None:
+        suspect &= ~unseen
+    reason = choose_reasons(
+        suspect,
+        suggestion != labels,
+        twins,
+        unseen=unseen,
+        neighbour_label=neighbour_label,
+        neighbour_support=neighbour_support,
+        labels=labels,
+        agreement=agreement,
+        outlier=outlier,
+        image=image,
+        groups=groups,
+    )
+    return Judgement(
+        suspicion,
+        suggestion,
+        probs.max(axis=1),
+        reason,
+        twins,
+        threshold,
+        suspect,
+        expected_wrong(suspicion),
+        calibration,
+    )
 
 
 def _unseen(labels: np.ndarray, folds: np.ndarray, n_classes: int) -> np.ndarray:
@@ -90,18 +182,25 @@ def _unseen(labels: np.ndarray, folds: np.ndarray, n_classes: int) -> np.ndarray
     return unseen
 
 
-def _contested(labels: np.ndarray, probs: np.ndarray, keys: Sequence[str]) -> tuple[list[int], list[int]]:
-    """Rows whose label is outvoted by identical content, and all rows of content with several labels."""
-    rows_of: dict[str, list[int]] = {}
-    for row, key in enumerate(keys):
-        rows_of.setdefault(key, []).append(row)
+def _same(keys: Sequence[str]) -> np.ndarray:
+    """The first row with each row's key."""
+    first: dict[str, int] = {}
+    return np.fromiter(
+        (first.setdefault(key, row) for row, key in enumerate(keys)), dtype=np.int64, count=len(keys)
+    )
+
+
+def _outvoted(labels: np.ndarray, probs: np.ndarray, same: np.ndarray) -> list[int]:
+    """Rows whose label is outvoted by identical content."""
+    size = np.bincount(same, minlength=len(same))
+    rows_of: dict[int, list[int]] = {}
+    for row in np.flatnonzero(size[same] > 1).tolist():
+        rows_of.setdefault(int(same[row]), []).append(row)
     outvoted: list[int] = []
-    contested: list[int] = []
     for rows in rows_of.values():
-        if len(rows) < 2 or len(given := np.unique(labels[rows])) < 2:
+        given, votes = np.unique(labels[rows], return_counts=True)
+        if len(given) < 2:
             continue
-        votes = np.array([(labels[rows] == label).sum() for label in given])
         winner = given[np.lexsort((probs[rows].mean(axis=0)[given], votes))[-1]]
-        contested += rows
         outvoted += [row for row in rows if labels[row] != winner]
-    return outvoted, contested
+    return outvoted

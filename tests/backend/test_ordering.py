@@ -69,10 +69,15 @@ def test_rows_say_what_was_judged_and_a_reviewed_task_is_never_suspect() -> None
     targets, embedded = make(8, [0, 1, 1, 1], broken=(5,))
     learned = learn(targets, embedded, KIND, warm=None)
     judgement = Judgement(
-        np.array([0.1, 0.2, 0.93, 0.8]),
-        np.array([0, 1, 0, 0]),
-        np.full(4, 0.97),
-        ["", "", "model disagrees", "x"],
+        suspicion=np.array([0.1, 0.2, 0.93, 0.8]),
+        suggestion=np.array([0, 1, 0, 0]),
+        confidence=np.full(4, 0.97),
+        reason=["", "", "model disagrees", "x"],
+        twin=np.full(4, -1),
+        threshold=0.5,
+        suspect=np.array([False, False, True, True]),
+        expected_wrong=2.0,
+        calibration=None,
     )
     reviewed = np.zeros(8, bool)
     reviewed[3] = True

@@ -1,0 +1,66 @@
+"""Judge the labels of a project: how probably each is wrong, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from backend.embedding import Embedded
+from backend.labelstudio.choices import ChoicesKind
+from backend.learning import Learned
+from backend.snapshot import History
+from backend.targets import Targets
+from ml.suspicion import Judgement, make_judge
+from ml.suspicion.reasons import DUPLICATE
+
+
+def judge_labels(
+    targets: Targets,
+    embedded: Embedded,
+    learned: Learned,
+    kind: ChoicesKind,
+    reviewed: np.ndarray,
+    histories: Mapping[int, History],
+) -> Judgement | None:
+    """Return the judgement of the labelled tasks with a vector, in ascending order of rows; None without a head.
+
+    Parameters
+    ----------
+    reviewed : ndarray of bool, shape (n,)
+        Labels a person has checked since they were suspect: what the check found re-calibrates the suspicion.
+    """
+    if learned.fit is None or learned.probs is None:
+        return None
+    rows = np.flatnonzero((targets.labels >= 0) & embedded.ok)
+    fit = learned.fit
+    judgement: Judgement = make_judge(kind.name)(
+        targets.labels[rows],
+        learned.probs[rows],
+        keys=[str(embedded.keys[row]) for row in rows.tolist()],
+        folds=fit.folds,
+        groups=None if fit.space is None else fit.space.groups,
+        neighbour_label=fit.neighbour_label,
+        neighbour_support=fit.neighbour_support,
+        reviewed=reviewed[rows],
+        before=_given(targets, rows, kind, histories),
+    )
+    return replace(judgement, reason=_with_twins(judgement, targets.ids[rows]))
+
+
+def _given(
+    targets: Targets, rows: np.ndarray, kind: ChoicesKind, histories: Mapping[int, History]
+) -> np.ndarray:
+    """Class index of each label as it was when first seen; -1 where that is not known or no class any more."""
+    index = {name: number for number, name in enumerate(kind.classes)}
+    first = (histories.get(task_id) for task_id in targets.ids[rows].tolist())
+    return np.array([index.get(history.given, -1) if history else -1 for history in first], dtype=np.int64)
+
+
+def _with_twins(judgement: Judgement, ids: np.ndarray) -> list[str]:
+    """Name the other task in the reason of a duplicate that is labelled differently."""
+    return [
+        f"{reason}: task {ids[twin]}" if reason == DUPLICATE and twin >= 0 else reason
+        for reason, twin in zip(judgement.reason, judgement.twin.tolist(), strict=True)
+    ]
