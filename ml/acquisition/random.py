@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from ml.acquisition.distinct import take
+from ml.acquisition.pool import Pool
 
-def select(
-    probs: np.ndarray | None, X: np.ndarray, labelled_X: np.ndarray, k: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+
+def select(pool: Pool, k: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Select rows uniformly at random.
+
+    On frozen features of a narrow domain several published strategies lose to it (Werner et al., arXiv
+    2403.14800).
 
     Parameters
     ----------
-    probs : ndarray, shape (n, K), or None
-        Not used.
-    X : ndarray, shape (n, d)
-        Vectors of the pool.
-    labelled_X : ndarray, shape (m, d)
-        Not used.
+    pool : Pool
     k : int
     rng : numpy.random.Generator
 
@@ -27,5 +26,5 @@ def select(
     utilities : ndarray of float, shape (n,)
         Uniform in [0, 1).
     """
-    utilities = rng.random(len(X))
-    return np.argsort(-utilities)[:k], utilities
+    utilities = rng.random(len(pool))
+    return take(pool, np.argsort(-utilities), k), utilities
