@@ -82,8 +82,10 @@ def differences(
     exact: bool,
     threshold: float,
     head: Sequence[int] = (),
-) -> dict[str, dict[int, float | str]]:
-    """Return, by full field name, the values to write, in the order in which they matter to people.
+) -> list[tuple[str, dict[int, float | str]]]:
+    """Return full field names and values to write, in the order in which they matter to people.
+
+    First of all come tasks that enter or leave *Review suspects*: whoever reviews must see what is done go.
 
     Parameters
     ----------
@@ -99,6 +101,7 @@ def differences(
         Task ids whose priority is always written exactly.
     """
     in_head = set(head)
+    moved: dict[int, float | str] = {}
     changes: dict[str, dict[int, float | str]] = {prefix + name: {} for name in FIELDS}
     for task_id, row in wanted.items():
         data = present[task_id]
@@ -113,8 +116,12 @@ def differences(
                 small = abs(new - old) < TOLERANCE[name]
                 if small and not (crossed or ended or placed):
                     continue
-            changes[prefix + name][task_id] = new
-    return {name: values for name, values in changes.items() if values}
+            shown = _is_number(old) and old >= threshold  # type: ignore[operator]
+            if name == SUSPICION and (new >= threshold) != shown:
+                moved[task_id] = new
+            else:
+                changes[prefix + name][task_id] = new
+    return [(name, values) for name, values in ((prefix + SUSPICION, moved), *changes.items()) if values]
 
 
 def _is_number(value: object) -> bool:

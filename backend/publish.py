@@ -149,8 +149,8 @@ class Publisher:
             threshold=self.settings.review_threshold,
             head=lineup.queue[: self.settings.head_size],
         )
-        total, count = sum(len(values) for values in changes.values()), 0
-        for name, values in changes.items():
+        total, count = sum(len(values) for _, values in changes), 0
+        for name, values in changes:
             if stop():
                 break
             progress("publish fields", count, total)

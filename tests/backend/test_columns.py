@@ -46,7 +46,7 @@ def changes(
     row: Row, data: dict[str, object], *, exact: bool = False, head: tuple[int, ...] = ()
 ) -> dict[str, object]:
     found = differences({1: row}, {1: data}, "lineup_", exact=exact, threshold=0.5, head=head)
-    return {name.removeprefix("lineup_"): values[1] for name, values in found.items()}
+    return {name.removeprefix("lineup_"): values[1] for name, values in found}
 
 
 FULL = {
@@ -87,3 +87,11 @@ def test_crossing_the_threshold_ending_and_the_head_are_always_written() -> None
 
 def test_a_field_that_is_no_number_is_replaced() -> None:
     assert changes(SAME, {**FULL, "lineup_priority": "high"}) == {"priority": 0.45}
+
+
+def test_tasks_that_enter_or_leave_the_review_come_first() -> None:
+    rows = {1: Row(priority=0.4), 2: Row(suspicion=0.9), 3: Row(suspicion=0.0), 4: Row(suspicion=0.2)}
+    present = {number: dict(FULL) for number in rows} | {3: {**FULL, "lineup_suspicion": 0.8}}
+    found = differences(rows, present, "lineup_", exact=True, threshold=0.5)
+    assert found[0] == ("lineup_suspicion", {2: 0.9, 3: 0.0})
+    assert [name for name, _ in found[1:3]] == ["lineup_priority", "lineup_suspicion"]
