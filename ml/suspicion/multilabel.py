@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ml.suspicion.calibration import Calibration, calibrate, fit_calibration
+from ml.heads.sigmoid import EVEN, likely_sets
+from ml.suspicion.calibration import Calibration, calibrate, fit_calibration, recalibrate
+from ml.suspicion.copies import find_copies, find_outvoted
 from ml.suspicion.noise import fit_noise
 from ml.suspicion.reasons import choose_reasons, find_twins
 from ml.suspicion.scores import logit, posterior
@@ -14,7 +17,6 @@ from ml.suspicion.threshold import expected_wrong, review_threshold
 
 METHODS = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
 _TINY = 1e-12
-_YES = 0.5
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,13 @@ def judge_multilabel(
     labels: np.ndarray,
     probs: np.ndarray,
     *,
+    keys: Sequence[str] | None = None,
+    folds: np.ndarray | None = None,
     groups: np.ndarray | None = None,
     method: str = "self_confidence",
     precision: float | None = None,
+    reviewed: np.ndarray | None = None,
+    before: np.ndarray | None = None,
     agreement: np.ndarray | None = None,
     outlier: np.ndarray | None = None,
     image: list[str] | None = None,
@@ -68,7 +74,7 @@ def judge_multilabel(
     Rows are ordered by cleanlab's multi-label quality (an exponential moving average over a row's class scores,
     Thyagarajan et al., arXiv 2211.13895). Each class is a question of yes or no with its own noise model; the
     probability that a row has any wrong class is one minus the product over classes, to which the quality is
-    calibrated.
+    calibrated, corrected by the sets that were reviewed.
 
     Parameters
     ----------
@@ -76,18 +82,25 @@ def judge_multilabel(
         The classes each row has.
     probs : ndarray of float, shape (n, K)
         Of each class, predicted without the row's own label; they need not sum to 1.
+    keys : sequence of str, length n, optional
+        Content digests; as in `ml.suspicion.choices.judge`, with sets for classes.
+    folds : ndarray of int, shape (n,), optional
+        The folds ``probs`` were predicted by. A set with a class that no example in the other folds has cannot
+        be judged: its suspicion stays below 0.5 and below the threshold.
     groups, precision, agreement, outlier, image
         As in `ml.suspicion.choices.judge`.
     method : str
         One of `METHODS`.
+    reviewed : ndarray of bool, shape (n,), optional
+        Sets a person has checked.
+    before : ndarray of bool, shape (n, K), optional
+        Reviewed sets as they were before the check; the difference to ``labels`` re-calibrates the suspicion.
 
     Raises
     ------
     ValueError
         If there is no such method.
     """
-    from cleanlab.multilabel_classification import get_label_quality_scores
-
     if method not in METHODS:
         raise ValueError(f"no multi-label score {method!r}: there are {', '.join(METHODS)}")
     labels, probs = np.asarray(labels, dtype=bool), np.asarray(probs, dtype=np.float64)
@@ -100,27 +113,55 @@ def judge_multilabel(
         [_class_suspicion(given, p) for given, p in zip(labels.T, probs.T, strict=True)], axis=1
     )
     anything = 1.0 - np.prod(1.0 - class_suspicion, axis=1)
-    sets = [np.flatnonzero(row).tolist() for row in labels]
-    quality = get_label_quality_scores(sets, np.clip(probs, _TINY, 1.0 - _TINY), method=method)
-    scores = -logit(quality)
+    scores = _scores(labels, probs, method)
     calibration = fit_calibration(scores, anything)
+    if reviewed is not None and before is not None and np.any(reviewed):
+        checked = np.flatnonzero(reviewed)
+        earlier = np.asarray(before, dtype=bool)[checked]
+        changed = (earlier != labels[checked]).any(axis=1)
+        calibration = recalibrate(calibration, _scores(earlier, probs[checked], method), changed)
     suspicion = calibration.probability(scores)
-    suggestion = probs >= _YES
-    sure = np.where(suggestion, probs, 1.0 - probs).min(axis=1)
+    suggestion, sure = likely_sets(probs)
+    unseen = None
+    if folds is not None:
+        unseen = _unseen(labels, np.asarray(folds))
+        suspicion[unseen] = np.minimum(suspicion[unseen], np.nextafter(EVEN, 0.0))
+    _, sets = np.unique(labels, axis=0, return_inverse=True)
+    sets = sets.reshape(-1)
+    if keys is not None:
+        copies = find_copies(keys)
+        own = np.log(np.maximum(np.where(labels, probs, 1.0 - probs), _TINY)).sum(axis=1)
+        outvoted = find_outvoted(sets, own, copies)
+        suspicion[outvoted] = np.maximum(suspicion[outvoted], EVEN)
+        groups = copies if groups is None else groups
+    twins = np.full(n, -1, dtype=np.int64) if groups is None else find_twins(sets, np.asarray(groups))
     threshold = review_threshold(suspicion, precision=precision)
     suspect = suspicion >= threshold
-    twins = np.full(n, -1, dtype=np.int64)
-    if groups is not None:
-        _, kinds = np.unique(labels, axis=0, return_inverse=True)
-        twins = find_twins(kinds.reshape(-1), np.asarray(groups))
-    disagrees = (suggestion != labels).any(axis=1)
+    if unseen is not None:
+        suspect &= ~unseen
     reason = choose_reasons(
-        suspect, disagrees, twins, agreement=agreement, outlier=outlier, image=image, groups=groups
+        suspect,
+        (suggestion != labels).any(axis=1),
+        twins,
+        unseen=unseen,
+        agreement=agreement,
+        outlier=outlier,
+        image=image,
+        groups=groups,
     )
     total = expected_wrong(suspicion)
     return MultiJudgement(
         suspicion, class_suspicion, suggestion, sure, reason, twins, threshold, suspect, total, calibration
     )
+
+
+def _scores(labels: np.ndarray, probs: np.ndarray, method: str) -> np.ndarray:
+    """Log-odds of one minus cleanlab's quality of each set."""
+    from cleanlab.multilabel_classification import get_label_quality_scores
+
+    sets = [np.flatnonzero(row).tolist() for row in labels]
+    quality = get_label_quality_scores(sets, np.clip(probs, _TINY, 1.0 - _TINY), method=method)
+    return -logit(quality)
 
 
 def _class_suspicion(given: np.ndarray, probs: np.ndarray) -> np.ndarray:
@@ -132,3 +173,11 @@ def _class_suspicion(given: np.ndarray, probs: np.ndarray) -> np.ndarray:
     noise = fit_noise(answer, log_probs)
     scores = posterior(answer, log_probs, noise)
     return calibrate(scores, logit(noise.wrong(answer, log_probs)), noise.rate).probability(scores)
+
+
+def _unseen(labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Mask of rows with a class that occurs in their own fold only."""
+    inside = np.stack([labels[folds == fold].sum(axis=0) for fold in range(int(folds.max()) + 1)])
+    alone = inside == inside.sum(axis=0)
+    unseen: np.ndarray = (labels & alone[folds]).any(axis=1)
+    return unseen

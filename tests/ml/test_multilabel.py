@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score
 from ml.heads.logistic import NotEnoughClasses
 from ml.heads.sigmoid import MultiLabel, SigmoidHead, fit_sigmoid
 from ml.suspicion import make_judge
-from ml.suspicion.reasons import DISAGREES, DUPLICATE
+from ml.suspicion.reasons import DISAGREES, DUPLICATE, TOO_FEW
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +76,58 @@ def test_no_labels_and_nothing_to_learn() -> None:
         fit_sigmoid(np.zeros((3, 2)), np.ones((2, 2), dtype=bool), ["a", "b", "c"])
     with pytest.raises(ValueError, match="self_confidence"):
         make_judge("multilabel")(np.ones((1, 2), dtype=bool), np.ones((1, 2)), method="vibes")
+
+
+def test_a_fit_goes_on_from_an_earlier_one_stored_or_not(
+    digits: tuple[np.ndarray, np.ndarray, np.ndarray], fitted: MultiLabel, tmp_path: Path
+) -> None:
+    X, labels, _ = digits
+    keys = [str(i) for i in range(len(X))]
+    save_file(fitted.to_arrays(), tmp_path / "head.safetensors")
+    restored = MultiLabel.from_arrays(load_file(tmp_path / "head.safetensors"))
+    for warm in (fitted, restored):
+        again = fit_sigmoid(X, labels, keys, warm=warm)
+        assert again.l2 == fitted.l2
+        assert np.array_equal(again.folds, fitted.folds)
+        assert np.abs(again.oos_probs - fitted.oos_probs).max() < 0.05
+    other = fit_sigmoid(X, labels[:, :2], keys, warm=fitted)
+    assert other.oos_probs.shape == (len(X), 2)
+
+
+def test_reviews_correct_the_calibration(
+    digits: tuple[np.ndarray, np.ndarray, np.ndarray], fitted: MultiLabel
+) -> None:
+    _, labels, _ = digits
+    judge = make_judge("multilabel")
+    blind = judge(labels, fitted.oos_probs)
+    checked = blind.suspicion >= np.quantile(blind.suspicion, 0.9)
+    kept = judge(labels, fitted.oos_probs, reviewed=checked, before=labels)
+    assert kept.calibration.n_reviewed == checked.sum()
+    assert kept.expected_wrong < 0.8 * blind.expected_wrong, "reviewers found nothing wrong"
+    before = labels.copy()
+    before[checked, 0] ^= True
+    corrected = judge(labels, fitted.oos_probs, reviewed=checked, before=before)
+    assert corrected.expected_wrong > kept.expected_wrong, "reviewers changed them all"
+    nobody = judge(labels, fitted.oos_probs, reviewed=np.zeros(len(labels), bool), before=labels)
+    assert np.array_equal(nobody.suspicion, blind.suspicion)
+
+
+def test_a_class_seen_in_one_fold_only_cannot_be_judged() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.stack([np.arange(40) % 2 == 0, np.arange(40) == 3], axis=1)
+    probs = np.where(labels, 0.9, 0.1) + rng.normal(0, 0.02, labels.shape)
+    probs[3, 1] = 0.01
+    judged = make_judge("multilabel")(labels, probs, folds=np.arange(40) % 5)
+    assert judged.reason[3] == TOO_FEW
+    assert judged.suspicion[3] < 0.5
+    assert not judged.suspect[3]
+
+
+def test_the_copy_that_is_outvoted_is_suspect() -> None:
+    labels = np.array([[True, False], [True, False], [True, True], *[[False, True]] * 20])
+    keys = ["same"] * 3 + [str(row) for row in range(20)]
+    probs = np.where(labels, 0.9, 0.1)
+    judged = make_judge("multilabel")(labels, probs, keys=keys)
+    assert judged.suspicion[2] >= 0.5
+    assert judged.reason[2] == DUPLICATE
+    assert judged.twin[2] in (0, 1)
