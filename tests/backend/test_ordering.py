@@ -27,6 +27,7 @@ def make(
         ids=np.arange(100, 100 + n),
         uris=[f"{row}.png" for row in range(n)],
         labels=given,
+        labelled=given >= 0,
         annotators=[1] * n,
         unfinished=np.array(unfinished if unfinished is not None else (given < 0).tolist()),
         touched=given >= 0,

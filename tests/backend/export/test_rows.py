@@ -55,7 +55,7 @@ def test_only_labelled_tasks_have_rows(settings: Settings) -> None:
 
 def test_unjudged_labels_have_no_suspicion(settings: Settings) -> None:
     (only,) = build_rows([task(1, annotation("cat"))], KIND, {}, {}, settings)
-    assert (only.suspicion, only.suggestion, only.annotator) == (None, "", "3")
+    assert (only.suspicion, only.suggestion, only.annotator) == (None, None, "3")
 
 
 def test_suspects_are_dropped_on_request_and_nothing_else() -> None:
