@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +20,6 @@ _TOLERANCE = 0.01
 _SMOOTHING = 0.5
 _BOUND = 40.0
 _REGROW = 1.25
-EVEN = 0.5  # a class at least this probable is one of the row's
 
 
 @dataclass(frozen=True)
@@ -103,10 +101,6 @@ class MultiLabel:
         folds = np.zeros(0, dtype=np.int64)
         return cls(head, nothing, folds, l2, int(n_rows), arrays["warm_W"], arrays["warm_b"])
 
-    def evidence(self) -> dict[str, Any]:
-        """Return what `ml.suspicion.multilabel` wants to know of the training rows besides probabilities."""
-        return {"folds": self.folds, "groups": None if self.space is None else self.space.groups}
-
 
 def fit_sigmoid(
     X: np.ndarray,
@@ -175,23 +169,6 @@ def fit_sigmoid(
     head = SigmoidHead(W[:, -1], weights[-1, -1], basis.mean, basis.scale)
     held_out = _sigmoid(_held_out(Z, folds, weights))
     return MultiLabel(head, held_out, folds, l2, len(Y), W, weights[-1], space)
-
-
-def likely_sets(probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the classes more probable than not, and how sure that is.
-
-    Parameters
-    ----------
-    probs : ndarray of float, shape (n, K)
-
-    Returns
-    -------
-    ndarray of bool, shape (n, K)
-    ndarray of float, shape (n,)
-        Probability of the least certain of a row's K decisions, in [0.5, 1].
-    """
-    likely = probs >= EVEN
-    return likely, np.where(likely, probs, 1.0 - probs).min(axis=1)
 
 
 def _choose(

@@ -6,21 +6,22 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ml.heads.sigmoid import MultiLabel, SigmoidHead, fit_sigmoid, likely_sets
+from ml.heads.sets import SetEnsemble, fit_sets, likely_sets
+from ml.heads.sigmoid import SigmoidHead
 
 
 def fit(
-    X: np.ndarray, labels: np.ndarray, n_classes: int, keys: Sequence[str], *, warm: MultiLabel | None = None
-) -> MultiLabel:
-    """Fit `ml.heads.sigmoid`; ``n_classes`` is the labels' own."""
+    X: np.ndarray, labels: np.ndarray, n_classes: int, keys: Sequence[str], *, warm: SetEnsemble | None = None
+) -> SetEnsemble:
+    """Fit `ml.heads.sets`; ``n_classes`` is the labels' own."""
     if labels.shape[1:] != (n_classes,):
         raise ValueError(f"class sets of {n_classes} classes have shape (n, {n_classes}), got {labels.shape}")
-    return fit_sigmoid(X, labels, keys, warm=warm)
+    return fit_sets(X, labels, keys, warm=warm)
 
 
-def restore(arrays: Mapping[str, np.ndarray]) -> MultiLabel:
+def restore(arrays: Mapping[str, np.ndarray]) -> SetEnsemble:
     """Return a stored fit to start from."""
-    return MultiLabel.from_arrays(arrays)
+    return SetEnsemble.from_arrays(arrays)
 
 
 def serve(arrays: Mapping[str, np.ndarray]) -> SigmoidHead:

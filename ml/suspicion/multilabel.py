@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml.heads.sigmoid import EVEN, likely_sets
+from ml.heads.sets import EVEN, likely_sets
 from ml.suspicion.calibration import Calibration, calibrate, fit_calibration, recalibrate
 from ml.suspicion.copies import find_copies, find_outvoted
-from ml.suspicion.noise import fit_noise
+from ml.suspicion.noise import PRIOR_RATE, NoiseModel, fit_noise
 from ml.suspicion.reasons import choose_reasons, find_twins
-from ml.suspicion.scores import logit, posterior
+from ml.suspicion.scores import DEFAULT, logit, posterior
 from ml.suspicion.threshold import expected_wrong, review_threshold
 
-METHODS = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
+METHODS = (DEFAULT, "self_confidence", "normalized_margin", "confidence_weighted_entropy")
 _TINY = 1e-12
 
 
@@ -61,7 +61,8 @@ def judge_multilabel(
     keys: Sequence[str] | None = None,
     folds: np.ndarray | None = None,
     groups: np.ndarray | None = None,
-    method: str = "self_confidence",
+    neighbour_shares: np.ndarray | None = None,
+    method: str = DEFAULT,
     precision: float | None = None,
     reviewed: np.ndarray | None = None,
     before: np.ndarray | None = None,
@@ -71,10 +72,10 @@ def judge_multilabel(
 ) -> MultiJudgement:
     """Judge label sets by out-of-sample probabilities.
 
-    Rows are ordered by cleanlab's multi-label quality (an exponential moving average over a row's class scores,
-    Thyagarajan et al., arXiv 2211.13895). Each class is a question of yes or no with its own noise model; the
-    probability that a row has any wrong class is one minus the product over classes, to which the quality is
-    calibrated, corrected by the sets that were reviewed.
+    Each class is a question of yes or no with its own noise model. Rows are ordered by their most suspicious class
+    together with cleanlab's multi-label quality (an exponential moving average over a row's class scores,
+    Thyagarajan et al., arXiv 2211.13895), half and half. The probability that a row has any wrong class is one minus
+    the product over classes: to that the order is calibrated, corrected by the sets that were reviewed.
 
     Parameters
     ----------
@@ -87,10 +88,12 @@ def judge_multilabel(
     folds : ndarray of int, shape (n,), optional
         The folds ``probs`` were predicted by. A set with a class that no example in the other folds has cannot
         be judged: its suspicion stays below 0.5 and below the threshold.
+    neighbour_shares : ndarray of float, shape (n, K), optional
+        As in `ml.heads.sets.SetEnsemble`.
     groups, precision, agreement, outlier, image
         As in `ml.suspicion.choices.judge`.
     method : str
-        One of `METHODS`.
+        One of `METHODS`; all but the default are cleanlab's alone.
     reviewed : ndarray of bool, shape (n,), optional
         Sets a person has checked.
     before : ndarray of bool, shape (n, K), optional
@@ -109,17 +112,16 @@ def judge_multilabel(
         none, rows = np.zeros(0), np.zeros(0, dtype=np.int64)
         empty = np.zeros(labels.shape)
         return MultiJudgement(none, empty, empty > 0, none, [], rows, 1.0, none > 0, 0.0, None)
-    class_suspicion = np.stack(
-        [_class_suspicion(given, p) for given, p in zip(labels.T, probs.T, strict=True)], axis=1
-    )
+    doubts = _Doubts.fit(labels, probs)
+    class_suspicion = doubts.of(labels, probs)
     anything = 1.0 - np.prod(1.0 - class_suspicion, axis=1)
-    scores = _scores(labels, probs, method)
+    scores = _score(labels, probs, method, doubts)
     calibration = fit_calibration(scores, anything)
     if reviewed is not None and before is not None and np.any(reviewed):
         checked = np.flatnonzero(reviewed)
         earlier = np.asarray(before, dtype=bool)[checked]
         changed = (earlier != labels[checked]).any(axis=1)
-        calibration = recalibrate(calibration, _scores(earlier, probs[checked], method), changed)
+        calibration = recalibrate(calibration, _score(earlier, probs[checked], method, doubts), changed)
     suspicion = calibration.probability(scores)
     suggestion, sure = likely_sets(probs)
     unseen = None
@@ -139,11 +141,18 @@ def judge_multilabel(
     suspect = suspicion >= threshold
     if unseen is not None:
         suspect &= ~unseen
+    nearby, support = None, None
+    if neighbour_shares is not None:
+        support = np.where(labels, neighbour_shares, 1.0 - neighbour_shares).min(axis=1)
+        nearby = np.where(support < EVEN, -1, sets)
     reason = choose_reasons(
         suspect,
         (suggestion != labels).any(axis=1),
         twins,
         unseen=unseen,
+        neighbour_label=nearby,
+        neighbour_support=support,
+        labels=sets,
         agreement=agreement,
         outlier=outlier,
         image=image,
@@ -155,24 +164,56 @@ def judge_multilabel(
     )
 
 
-def _scores(labels: np.ndarray, probs: np.ndarray, method: str) -> np.ndarray:
+@dataclass(frozen=True)
+class _Doubts:
+    """For each class how its answers go wrong; None where all rows have the same answer."""
+
+    classes: list[tuple[NoiseModel, Calibration] | None]
+
+    @classmethod
+    def fit(cls, labels: np.ndarray, probs: np.ndarray) -> _Doubts:
+        classes: list[tuple[NoiseModel, Calibration] | None] = []
+        for given, p in zip(labels.T, probs.T, strict=True):
+            if given.all() or not given.any():
+                classes.append(None)
+                continue
+            answer, log_probs = given.astype(np.int64), _no_and_yes(p)
+            # of a project nothing is known of, a share of the sets is wrong, not of each class
+            noise = fit_noise(answer, log_probs, prior_rate=PRIOR_RATE / labels.shape[1])
+            log_odds = logit(noise.wrong(answer, log_probs))
+            classes.append((noise, calibrate(posterior(answer, log_probs, noise), log_odds, noise.rate)))
+        return cls(classes)
+
+    def of(self, labels: np.ndarray, probs: np.ndarray) -> np.ndarray:
+        """Return the probability that each row's answer to each class is wrong, shape (n, K)."""
+        wrong = np.zeros(labels.shape)
+        for k, fitted in enumerate(self.classes):
+            if fitted is not None:
+                noise, calibration = fitted
+                scores = posterior(labels[:, k].astype(np.int64), _no_and_yes(probs[:, k]), noise)
+                wrong[:, k] = calibration.probability(scores)
+        return wrong
+
+
+def _no_and_yes(probs: np.ndarray) -> np.ndarray:
+    return np.log(np.clip(np.stack([1.0 - probs, probs], axis=1), _TINY, 1.0)).astype(np.float32)
+
+
+def _score(labels: np.ndarray, probs: np.ndarray, method: str, doubts: _Doubts) -> np.ndarray:
+    """How badly each set fits, in log-odds."""
+    if method == DEFAULT:
+        worst = logit(doubts.of(labels, probs).max(axis=1))
+        return 0.5 * (worst + _cleanlab(labels, probs, "confidence_weighted_entropy"))
+    return _cleanlab(labels, probs, method)
+
+
+def _cleanlab(labels: np.ndarray, probs: np.ndarray, method: str) -> np.ndarray:
     """Log-odds of one minus cleanlab's quality of each set."""
     from cleanlab.multilabel_classification import get_label_quality_scores
 
     sets = [np.flatnonzero(row).tolist() for row in labels]
     quality = get_label_quality_scores(sets, np.clip(probs, _TINY, 1.0 - _TINY), method=method)
     return -logit(quality)
-
-
-def _class_suspicion(given: np.ndarray, probs: np.ndarray) -> np.ndarray:
-    """Probability that each row's answer to one class is wrong."""
-    answer = given.astype(np.int64)
-    if given.all() or not given.any():
-        return np.zeros(len(given))
-    log_probs = np.log(np.clip(np.stack([1.0 - probs, probs], axis=1), _TINY, 1.0)).astype(np.float32)
-    noise = fit_noise(answer, log_probs)
-    scores = posterior(answer, log_probs, noise)
-    return calibrate(scores, logit(noise.wrong(answer, log_probs)), noise.rate).probability(scores)
 
 
 def _unseen(labels: np.ndarray, folds: np.ndarray) -> np.ndarray:

@@ -9,9 +9,10 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import average_precision_score
 
 from ml.heads.logistic import NotEnoughClasses
-from ml.heads.sigmoid import MultiLabel, SigmoidHead, fit_sigmoid
+from ml.heads.sets import SetEnsemble, fit_sets
+from ml.heads.sigmoid import SigmoidHead
 from ml.suspicion import make_judge
-from ml.suspicion.reasons import DISAGREES, DUPLICATE, TOO_FEW
+from ml.suspicion.reasons import DISAGREES, DUPLICATE, NEIGHBOURS, TOO_FEW
 
 
 @pytest.fixture(scope="module")
@@ -27,27 +28,35 @@ def digits() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def fitted(digits: tuple[np.ndarray, np.ndarray, np.ndarray]) -> MultiLabel:
+def fitted(digits: tuple[np.ndarray, np.ndarray, np.ndarray]) -> SetEnsemble:
     X, labels, _ = digits
-    return fit_sigmoid(X, labels, [str(i) for i in range(len(X))])
+    return fit_sets(X, labels, [str(i) for i in range(len(X))])
 
 
 def test_planted_errors_come_first(
-    digits: tuple[np.ndarray, np.ndarray, np.ndarray], fitted: MultiLabel
+    digits: tuple[np.ndarray, np.ndarray, np.ndarray], fitted: SetEnsemble
 ) -> None:
     _, labels, wrong = digits
-    judged = make_judge("multilabel")(labels, fitted.oos_probs)
-    assert average_precision_score(wrong, judged.suspicion) > 4 * wrong.mean()
+    judge = make_judge("multilabel")
+    judged = judge(labels, fitted.oos_probs, **fitted.evidence())
+    precision = average_precision_score(wrong, judged.suspicion)
+    assert precision > 0.95
+    for method in ("self_confidence", "confidence_weighted_entropy"):
+        alone = judge(labels, fitted.oos_probs, method=method)
+        assert precision > average_precision_score(wrong, alone.suspicion)
     assert judged.suspicion.shape == (len(labels),)
     assert judged.class_suspicion.shape == labels.shape
     assert ((judged.suspicion >= 0) & (judged.suspicion <= 1)).all()
     assert judged.class_suspicion[:, 3].max() == 0
     assert DISAGREES in judged.reason
-    assert judged.expected_wrong < 0.4 * len(labels)
+    assert 0.8 < judged.expected_wrong / wrong.sum() < 1.2
+    suspects = judged.suspicion >= 0.5
+    assert wrong[suspects].mean() > 0.85
+    assert suspects[wrong].mean() > 0.8
 
 
 def test_the_head_serves_new_vectors(
-    digits: tuple[np.ndarray, np.ndarray, np.ndarray], fitted: MultiLabel, tmp_path: Path
+    digits: tuple[np.ndarray, np.ndarray, np.ndarray], fitted: SetEnsemble, tmp_path: Path
 ) -> None:
     X, labels, _ = digits
     save_file(fitted.head.to_arrays(), tmp_path / "head.safetensors")
@@ -58,6 +67,27 @@ def test_the_head_serves_new_vectors(
     assert probs[:, 3].max() < 0.05
     with pytest.raises(ValueError, match=r"\(n, 64\)"):
         head.predict_proba(X[:, :5])
+
+
+def test_neighbours_know_what_no_half_space_does(
+    digits: tuple[np.ndarray, np.ndarray, np.ndarray], fitted: SetEnsemble
+) -> None:
+    _, labels, _ = digits
+    pooled, linear = ((probs > 0.5) == labels for probs in (fitted.oos_probs, fitted.linear.oos_probs))
+    assert pooled.mean() > linear.mean() + 0.02
+    assert fitted.weights["neighbours"] > 0.5
+    assert ((fitted.neighbour_shares >= 0) & (fitted.neighbour_shares <= 1)).all()
+
+
+def test_neighbours_are_named_where_only_they_disagree() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.random((200, 2)) < 0.5
+    probs = np.where(labels, 0.95, 0.05)
+    shares = np.where(labels, 0.9, 0.1)
+    probs[:3] = np.where(labels[:3], 0.52, 0.48)
+    shares[:3] = np.where(labels[:3], 0.1, 0.9)
+    judged = make_judge("multilabel")(labels, probs, neighbour_shares=shares, precision=0.01)
+    assert judged.reason[:3] == [NEIGHBOURS] * 3
 
 
 def test_duplicates_with_other_classes() -> None:
@@ -71,31 +101,31 @@ def test_no_labels_and_nothing_to_learn() -> None:
     judged = make_judge("multilabel")(np.zeros((0, 3), dtype=bool), np.zeros((0, 3)))
     assert judged.reason == []
     with pytest.raises(NotEnoughClasses, match="label more"):
-        fit_sigmoid(np.zeros((3, 2)), np.ones((3, 2), dtype=bool), ["a", "b", "c"])
+        fit_sets(np.zeros((3, 2)), np.ones((3, 2), dtype=bool), ["a", "b", "c"])
     with pytest.raises(ValueError, match="first length"):
-        fit_sigmoid(np.zeros((3, 2)), np.ones((2, 2), dtype=bool), ["a", "b", "c"])
+        fit_sets(np.zeros((3, 2)), np.ones((2, 2), dtype=bool), ["a", "b", "c"])
     with pytest.raises(ValueError, match="self_confidence"):
         make_judge("multilabel")(np.ones((1, 2), dtype=bool), np.ones((1, 2)), method="vibes")
 
 
 def test_a_fit_goes_on_from_an_earlier_one_stored_or_not(
-    digits: tuple[np.ndarray, np.ndarray, np.ndarray], fitted: MultiLabel, tmp_path: Path
+    digits: tuple[np.ndarray, np.ndarray, np.ndarray], fitted: SetEnsemble, tmp_path: Path
 ) -> None:
     X, labels, _ = digits
     keys = [str(i) for i in range(len(X))]
     save_file(fitted.to_arrays(), tmp_path / "head.safetensors")
-    restored = MultiLabel.from_arrays(load_file(tmp_path / "head.safetensors"))
+    restored = SetEnsemble.from_arrays(load_file(tmp_path / "head.safetensors"))
     for warm in (fitted, restored):
-        again = fit_sigmoid(X, labels, keys, warm=warm)
-        assert again.l2 == fitted.l2
-        assert np.array_equal(again.folds, fitted.folds)
+        again = fit_sets(X, labels, keys, warm=warm)
+        assert again.linear.l2 == fitted.linear.l2
+        assert np.array_equal(again.linear.folds, fitted.linear.folds)
         assert np.abs(again.oos_probs - fitted.oos_probs).max() < 0.05
-    other = fit_sigmoid(X, labels[:, :2], keys, warm=fitted)
+    other = fit_sets(X, labels[:, :2], keys, warm=fitted)
     assert other.oos_probs.shape == (len(X), 2)
 
 
 def test_reviews_correct_the_calibration(
-    digits: tuple[np.ndarray, np.ndarray, np.ndarray], fitted: MultiLabel
+    digits: tuple[np.ndarray, np.ndarray, np.ndarray], fitted: SetEnsemble
 ) -> None:
     _, labels, _ = digits
     judge = make_judge("multilabel")
