@@ -10,10 +10,12 @@ import numpy as np
 from backend.embedding import Embedded
 from backend.labelstudio.choices import ChoicesKind
 from backend.learning import Learned
+from backend.settings import Settings
 from backend.snapshot import History
 from backend.targets import Targets
 from ml.suspicion import Judgement, make_judge
 from ml.suspicion.reasons import DUPLICATE
+from ml.suspicion.scores import DEFAULT
 
 
 def judge_labels(
@@ -23,6 +25,7 @@ def judge_labels(
     kind: ChoicesKind,
     reviewed: np.ndarray,
     histories: Mapping[int, History],
+    settings: Settings,
 ) -> Judgement | None:
     """Return the judgement of the labelled tasks with a vector, in ascending order of rows; None without a head.
 
@@ -45,6 +48,9 @@ def judge_labels(
         neighbour_support=fit.neighbour_support,
         reviewed=reviewed[rows],
         before=_given(targets, rows, kind, histories),
+        method=settings.suspicion_score or DEFAULT,
+        filter_by=settings.suspicion_filter or None,
+        precision=settings.review_precision,
     )
     return replace(judgement, reason=_with_twins(judgement, targets.ids[rows]))
 

@@ -7,6 +7,12 @@ import numpy as np
 FILTERS = ("prune_by_noise_rate", "prune_by_class", "both", "confident_learning", "predicted_neq_given")
 
 
+def check_filter(name: str) -> None:
+    """Raise a ValueError that names the filters there are, if there is none of that name."""
+    if name not in FILTERS:
+        raise ValueError(f"no filter {name!r}: there are {', '.join(FILTERS)}")
+
+
 def find_issues(labels: np.ndarray, probs: np.ndarray, method: str = "prune_by_noise_rate") -> np.ndarray:
     """Return which labels `cleanlab.filter.find_label_issues` takes for wrong, bool of shape (n,).
 
@@ -25,8 +31,7 @@ def find_issues(labels: np.ndarray, probs: np.ndarray, method: str = "prune_by_n
     """
     from cleanlab.filter import find_label_issues
 
-    if method not in FILTERS:
-        raise ValueError(f"no filter {method!r}: there are {', '.join(FILTERS)}")
+    check_filter(method)
     if not len(labels):
         return np.zeros(0, dtype=bool)
     probs = np.asarray(probs, dtype=np.float64)
