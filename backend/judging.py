@@ -10,10 +10,12 @@ import numpy as np
 from backend.embedding import Embedded
 from backend.labelstudio.kind import Kind
 from backend.learning import Learned
+from backend.settings import Settings
 from backend.snapshot import History
 from backend.targets import Targets
 from ml.suspicion import Judgement, MultiJudgement, make_judge
 from ml.suspicion.reasons import DUPLICATE
+from ml.suspicion.scores import DEFAULT
 
 
 def judge_labels(
@@ -23,6 +25,7 @@ def judge_labels(
     kind: Kind,
     reviewed: np.ndarray,
     histories: Mapping[int, History],
+    settings: Settings,
 ) -> Judgement | MultiJudgement | None:
     """Return the judgement of the labelled tasks with a vector, in ascending order of rows; None without a head.
 
@@ -34,29 +37,29 @@ def judge_labels(
     if learned.fit is None or learned.probs is None:
         return None
     rows = np.flatnonzero(targets.labelled & embedded.ok)
-    before, known = _given(targets, rows, kind, histories)
     judgement: Judgement | MultiJudgement = make_judge(kind.name)(
         targets.labels[rows],
         learned.probs[rows],
         keys=[str(embedded.keys[row]) for row in rows.tolist()],
-        reviewed=reviewed[rows] & known,
-        before=before,
+        reviewed=reviewed[rows],
+        before=_given(targets, rows, kind, histories),
+        method=settings.suspicion_score or DEFAULT,
+        filter_by=settings.suspicion_filter or None,
+        precision=settings.review_precision,
         **learned.fit.evidence(),
     )
     return replace(judgement, reason=_with_twins(judgement, targets.ids[rows]))
 
 
-def _given(
-    targets: Targets, rows: np.ndarray, kind: Kind, histories: Mapping[int, History]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Labels as they were when first seen, and a mask of those that are known and of classes there still are."""
-    before, known = kind.blank(len(rows)), np.zeros(len(rows), dtype=bool)
+def _given(targets: Targets, rows: np.ndarray, kind: Kind, histories: Mapping[int, History]) -> np.ndarray:
+    """Labels as they were when first seen; -1 where that is not known or of a class there no longer is."""
+    before = kind.blank(len(rows))
     for number, task_id in enumerate(targets.ids[rows].tolist()):
         history = histories.get(task_id)
         label = kind.parse(history.given) if history else None
         if label is not None:
-            before[number], known[number] = label, True
-    return before, known
+            before[number] = label
+    return before
 
 
 def _with_twins(judgement: Judgement | MultiJudgement, ids: np.ndarray) -> list[str]:

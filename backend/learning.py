@@ -70,5 +70,10 @@ def learn(targets: Targets, embedded: Embedded, kind: Kind, *, warm: Fit | None)
     probs[rest] = fit.head.predict_proba(embedded.vectors[rest])
     probs[labelled] = fit.oos_probs
     decided, _ = learner.decide(fit.oos_probs)
-    agrees = (decided == given).reshape(len(given), -1).all(axis=1)
-    return Learned(learner, probs, fit, float(agrees.mean()))
+    return Learned(learner, probs, fit, float(agrees(decided, given).mean()))
+
+
+def agrees(decided: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """Return which rows of two arrays of labels are the same, class sets in every class; bool of shape (n,)."""
+    same: np.ndarray = np.equal(decided, given).reshape(len(given), -1).all(axis=1)
+    return same

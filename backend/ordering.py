@@ -10,6 +10,7 @@ from backend.columns import CONFIDENCE_STEP, Row, quantise, rank_priorities
 from backend.embedding import Embedded
 from backend.labelstudio.kind import Kind
 from backend.learning import Learned
+from backend.stopping import draw
 from backend.targets import Targets
 from ml.acquisition.explore import order
 from ml.suspicion import Judgement, MultiJudgement
@@ -26,12 +27,15 @@ class Lineup:
     rows : dict of task id to Row
     queue : list of int
         Unfinished tasks with an image, best first.
+    threshold : float
+        Suspicion from which a labelled task is suspect, on the grid of the suspicions written, in (0, 1].
     suspects : int
-        Labelled tasks at or above the review threshold.
+        Labelled tasks at or above it.
     """
 
     rows: dict[int, Row]
     queue: list[int]
+    threshold: float
     suspects: int
 
 
@@ -59,6 +63,7 @@ def rank(
         X=embedded.vectors[pool],
         labelled_X=embedded.vectors[labelled],
         labelled_y=learned.learner.answers(targets.labels[labelled]),
+        lottery=draw(embedded)[pool],
         exploration=exploration,
         head=head,
         rng=np.random.default_rng(seed),
@@ -79,7 +84,6 @@ def line_up(
     reviewed: np.ndarray,
     *,
     head: int,
-    threshold: float,
 ) -> Lineup:
     """Put together the row of every task.
 
@@ -124,5 +128,13 @@ def line_up(
         )
         for row in range(n)
     }
+    threshold = _shown_threshold(judgement)
     suspects = int(((suspicion >= threshold) & targets.labelled).sum())
-    return Lineup(rows_by_id, [int(targets.ids[row]) for row in ranked], suspects)
+    return Lineup(rows_by_id, [int(targets.ids[row]) for row in ranked], threshold, suspects)
+
+
+def _shown_threshold(judgement: Judgement | MultiJudgement | None) -> float:
+    """Round like the suspicions, but never to 0, where every task is."""
+    if judgement is None:
+        return 1.0
+    return max(float(quantise(np.array([judgement.threshold]), SUSPICION_STEP)[0]), SUSPICION_STEP)

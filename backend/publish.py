@@ -110,8 +110,8 @@ class Publisher:
                 stop=lambda: not idle and time.monotonic() > deadline,
                 progress=progress,
             )
-            self.note_suspects(snapshot, targets)
-            self.tabs()
+            self.note_suspects(snapshot, targets, outcome.lineup.threshold)
+            self.tabs(outcome.lineup.threshold)
         return written
 
     def _post(self, outcome: Outcome, progress: Progress) -> int:
@@ -146,7 +146,7 @@ class Publisher:
             present,
             self.settings.field_prefix,
             exact=exact,
-            threshold=self.settings.review_threshold,
+            threshold=lineup.threshold,
             head=lineup.queue[: self.settings.head_size],
         )
         total, count = sum(len(values) for _, values in changes), 0
@@ -165,7 +165,7 @@ class Publisher:
         for task_id, value in values.items():
             snapshot.tasks[task_id].data[name] = value
 
-    def note_suspects(self, snapshot: Snapshot, targets: Targets) -> None:
+    def note_suspects(self, snapshot: Snapshot, targets: Targets, threshold: float) -> None:
         """Remember how the annotations of each shown suspect stood, to notice that a person has looked."""
         name = self.settings.field_prefix + SUSPICION
         histories = self.store.histories()
@@ -177,14 +177,14 @@ class Publisher:
             if not unfinished
             and task_id in histories
             and histories[task_id].suspected_state is None
-            and _number(snapshot.tasks[task_id].data.get(name)) >= self.settings.review_threshold
+            and _number(snapshot.tasks[task_id].data.get(name)) >= threshold
         ]
         self.store.put_histories(shown)
 
-    def tabs(self) -> None:
+    def tabs(self, threshold: float) -> None:
         """Create the tabs, or bring them up to date, and see to it that their columns are visible."""
         ensure_columns(self.client, self.info.id, [self.settings.field_prefix + name for name in FIELDS])
-        prefix, threshold = self.settings.field_prefix, self.settings.review_threshold
+        prefix = self.settings.field_prefix
         adopt = bool(self.store.get_meta(TAKE_BACK))
         self.queue_state(
             lambda known: ensure_tabs(self.client, self.info.id, prefix, threshold, known, adopt=adopt)

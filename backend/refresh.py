@@ -27,12 +27,13 @@ from backend.labelstudio.predictions import Prediction
 from backend.labelstudio.reader import read_project
 from backend.learning import Learned, learn
 from backend.ordering import Lineup, line_up, rank
-from backend.project import LEARNED, PINNED, Project
+from backend.project import LEARNED, PINNED, THRESHOLD, Project
 from backend.publish import Outcome, Publisher, order_predictions
 from backend.reading import Progress, read
 from backend.registry import UNTRAINED, Version
 from backend.settings import Settings
 from backend.snapshot import Snapshot
+from backend.stopping import stop_signal
 from backend.stream import stream_score
 from backend.targets import Targets, build_targets, first_labels, reviewed
 from ml.embedders import Embedder, make_embedder
@@ -64,7 +65,10 @@ class RefreshResult:
     suspects : int
         Labelled tasks at or above the review threshold.
     expected_wrong : float or None
-        How many of the labels are wrong, by the calibrated suspicions; None without a model.
+        How many of the labels that nobody has reviewed are wrong, by the calibrated suspicions; None without a
+        model.
+    stop : dict or None
+        The stop signal, see `backend.stopping.StopSignal`; None without a model.
     note : str or None
         Why there is no model, or that the embedder is a fallback.
     seconds : dict
@@ -80,6 +84,7 @@ class RefreshResult:
     accuracy: float | None = None
     suspects: int = 0
     expected_wrong: float | None = None
+    stop: dict[str, Any] | None = None
     note: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     written: dict[str, int] = field(default_factory=dict)
@@ -232,6 +237,7 @@ class Refresher:
         with result.timed("order"):
             lineup = self._order(project, kind, targets, embedded, learned, version, result)
         version_id = version.id if version else UNTRAINED
+        result.stop = self._stop(targets, embedded, learned, version, result)
         outcome = Outcome(
             version_id, lineup, _predictions(version_id, kind, targets, embedded, learned, lineup)
         )
@@ -240,10 +246,15 @@ class Refresher:
         result.accuracy, result.note = learned.accuracy, learned.why_not or self.embedder.note
         if version and result.learned:
             version.manifest.update(
-                suspects=lineup.suspects, expected_wrong=result.expected_wrong, seconds=dict(result.seconds)
+                stop=result.stop,
+                suspects=lineup.suspects,
+                review_threshold=lineup.threshold,
+                expected_wrong=result.expected_wrong,
+                seconds=dict(result.seconds),
             )
             if version.id not in project.registry.ids():
                 project.registry.save(version)
+        project.store.set_meta(THRESHOLD, lineup.threshold)
         # until this has ended well, what stands in Label Studio is not known for certain
         self._reconciled.discard(project.id)
         with result.timed("publish"):
@@ -287,7 +298,6 @@ class Refresher:
             "embedder": self.embedder.name,
             "fingerprint": self.embedder.fingerprint,
             "note": self.embedder.note,
-            "review_threshold": self.settings.review_threshold,
             "lineup": __version__,
         }
         return learned, Version(version_id, manifest, learned.fit.to_arrays())
@@ -304,9 +314,8 @@ class Refresher:
     ) -> Lineup:
         histories = project.store.histories()
         checked = reviewed(targets, histories)
-        judgement = judge_labels(targets, embedded, learned, kind, checked, histories)
+        judgement = judge_labels(targets, embedded, learned, kind, checked, histories, self.settings)
         result.expected_wrong = round(judgement.expected_wrong, 1) if judgement else None
-        seed = int(version.manifest["digest"][:8], 16) if version else project.id
         ranked = rank(
             targets,
             embedded,
@@ -314,7 +323,7 @@ class Refresher:
             strategy=self.settings.strategy,
             exploration=self.settings.exploration,
             head=self.settings.head_size,
-            seed=seed,
+            seed=_seed(version) if version else project.id,
         )
         return line_up(
             targets,
@@ -325,8 +334,20 @@ class Refresher:
             ranked,
             checked,
             head=self.settings.head_size,
-            threshold=self.settings.review_threshold,
         )
+
+    def _stop(
+        self,
+        targets: Targets,
+        embedded: Embedded,
+        learned: Learned,
+        version: Version | None,
+        result: RefreshResult,
+    ) -> dict[str, Any] | None:
+        if version is None or not result.learned:
+            return version.manifest.get("stop") if version else None
+        signal = stop_signal(targets, embedded, learned, seed=_seed(version))
+        return signal.as_dict() if signal else None
 
     def idle_step(self, project_id: int, interrupted: Callable[[], bool]) -> bool:
         """Do what would disturb annotators: complete the predictions, delete old ones, write the last differences.
@@ -352,6 +373,10 @@ class Refresher:
             return True
         del self._idle[project_id]
         return False
+
+
+def _seed(version: Version) -> int:
+    return int(version.manifest["digest"][:8], 16)
 
 
 def _silent(step: str, done: int, total: int) -> None:

@@ -10,6 +10,8 @@ from pydantic import AnyHttpUrl, Field, SecretStr, TypeAdapter, field_validator,
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ml.acquisition import find_strategy
+from ml.suspicion.filters import check_filter
+from ml.suspicion.scores import make_score
 
 CommaList = Annotated[tuple[str, ...], NoDecode]
 _HTTP_URL = TypeAdapter(AnyHttpUrl)
@@ -58,13 +60,30 @@ class Settings(BaseSettings):
     field_prefix: str = Field(
         "lineup_", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Prefix of the task fields Lineup writes."
     )
-    review_threshold: float = Field(
-        0.5, ge=0, le=1, description="Suspicion from which a labelled task is shown in *Review suspects*."
+    review_precision: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Share of wrong labels you want among those shown in *Review suspects*: 0.9 shows few, 0.3 many. "
+        "Unset: the best balance between finding all and showing no others, at least half of them wrong.",
+    )
+    suspicion_score: str = Field(
+        "",
+        description="Score that orders labels by suspicion: `posterior`, `log_margin`, or cleanlab's "
+        "`self_confidence`, `normalized_margin`, `confidence_weighted_entropy`. Unset: the best measured.",
+    )
+    suspicion_filter: str = Field(
+        "",
+        description="One of cleanlab's filters, for example `prune_by_noise_rate`, to decide what is suspect "
+        "instead of `REVIEW_PRECISION`.",
     )
     reviewers: CommaList = Field(
         (), description="User ids (comma separated) whose annotations overrule those of others."
     )
-    strategy: str = Field("diverse_margin", description="Query strategy that ranks unlabelled tasks.")
+    strategy: str = Field(
+        "auto",
+        description="Query strategy that ranks unlabelled tasks: `auto`, or for example `margin`, `entropy`, `random`.",
+    )
     exploration: float = Field(
         0.1, ge=0, le=1, description="Share of the head of the queue that is drawn uniformly at random."
     )
@@ -118,6 +137,20 @@ class Settings(BaseSettings):
     @classmethod
     def _strategy(cls, value: str) -> str:
         find_strategy(value)  # raises ValueError with the names there are
+        return value
+
+    @field_validator("suspicion_score")
+    @classmethod
+    def _score(cls, value: str) -> str:
+        if value:
+            make_score(value)
+        return value
+
+    @field_validator("suspicion_filter")
+    @classmethod
+    def _filter(cls, value: str) -> str:
+        if value:
+            check_filter(value)
         return value
 
     @property

@@ -34,7 +34,10 @@ class LastRefresh:
     accuracy : float or None
         Share of labels the out-of-sample prediction agrees with, in [0, 1]; None without a model.
     expected_wrong : float or None
-        How many of the labels are wrong, by the calibrated suspicions; None without a model.
+        How many of the labels that nobody has reviewed are wrong, by the calibrated suspicions; None without a
+        model.
+    stop : dict or None
+        The stop signal, see `backend.stopping.StopSignal`; None without a model.
     note : str or None
         Why there is no model, or that the embedder is a fallback.
     seconds : dict of step name to float
@@ -51,6 +54,7 @@ class LastRefresh:
     labels: int = 0
     suspects: int = 0
     expected_wrong: float | None = None
+    stop: dict[str, Any] | None = None
     accuracy: float | None = None
     note: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)

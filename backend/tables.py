@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from rich.table import Table
 
@@ -44,6 +45,18 @@ def _suspects(last: LastRefresh) -> str:
     return f"{last.suspects}; about {last.expected_wrong:.0f} labels are expected to be wrong"
 
 
+def _estimate(stop: dict[str, Any] | None) -> str:
+    if stop is None:
+        return "-"
+    return f"{_share(stop['accuracy'])} ({100 * stop['low']:.1f} to {100 * stop['high']:.1f})"
+
+
+def _gain(stop: dict[str, Any] | None) -> str:
+    if stop is None or stop["gain"] is None:
+        return "-"
+    return f"about {100 * stop['gain']:+.1f} points of accuracy"
+
+
 def _facts(settings: Settings, project_id: int) -> dict[str, str]:
     folder = settings.project_dir(project_id)
     status = read_status(folder)
@@ -52,6 +65,8 @@ def _facts(settings: Settings, project_id: int) -> dict[str, str]:
         "version": VersionRegistry(folder / "versions").published() or UNTRAINED,
         "labels used": f"{last.labels} of {last.tasks} tasks" if last else "-",
         "out-of-sample accuracy": _share(last.accuracy) if last else "-",
+        "accuracy on all images": _estimate(last.stop) if last else "-",
+        "next 100 labels": _gain(last.stop) if last else "-",
         "suspects": _suspects(last) if last else "-",
         "last refresh": _ago(last.finished_at) if last else "never",
         "step times": ", ".join(f"{step} {value:.1f} s" for step, value in last.seconds.items())

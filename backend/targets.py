@@ -23,8 +23,9 @@ class Targets:
         Task ids, ascending.
     uris : list of str or None, length n
         Image URI of each task; None where the task has no image.
-    labels : ndarray, shape (n,) of int or (n, K) of bool
-        Class index in the order of the label config, or whether each class holds; see ``labelled`` for which count.
+    labels : ndarray of int, shape (n,) or (n, K)
+        Class index in the order of the label config, or 1 for each class that holds and 0 for the others; -1
+        without a label.
     labelled : ndarray of bool, shape (n,)
         Which tasks have a label: the empty set is one.
     annotators : list of int or None, length n

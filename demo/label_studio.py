@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ import httpx
 ROOT = Path(__file__).resolve().parent.parent
 START_TIMEOUT = 240.0
 STOP_TIMEOUT = 15.0
+# the development server queues ten connections and resets more: one's own calls leave room for Lineup's
+CONNECTIONS = 6
 
 # quiet and offline; a backend and a webhook on loopback are allowed, which Label Studio refuses by default
 QUIET = {
@@ -144,6 +147,7 @@ class LabelStudioServer:
         self.environment = dict(environment or {})
         self.process: subprocess.Popen[bytes] | None = None
         self._people: dict[str, Account] = {}
+        self._connections = threading.BoundedSemaphore(CONNECTIONS)
 
     @property
     def url(self) -> str:
@@ -261,15 +265,16 @@ class LabelStudioServer:
         LabelStudioFailed
             If the answer is an error, with its status.
         """
-        response = httpx.request(
-            method,
-            self.url + path,
-            json=json,
-            params=params,
-            headers={"Authorization": f"Token {token or self.admin.token}"},
-            timeout=timeout,
-            trust_env=False,
-        )
+        with self._connections:
+            response = httpx.request(
+                method,
+                self.url + path,
+                json=json,
+                params=params,
+                headers={"Authorization": f"Token {token or self.admin.token}"},
+                timeout=timeout,
+                trust_env=False,
+            )
         if response.status_code >= 400:
             said = f"{method} {path} answered {response.status_code}: {response.text[:500]}"
             raise LabelStudioFailed(said, response.status_code)

@@ -18,7 +18,7 @@ from backend.labelstudio.config import find_kind
 from backend.labelstudio.errors import LabelStudioError
 from backend.labelstudio.fetch import ImageFetcher
 from backend.labelstudio.reader import read_project
-from backend.project import SNAPSHOT
+from backend.project import SNAPSHOT, THRESHOLD
 from backend.settings import Settings
 from backend.snapshot import SnapshotStore
 
@@ -97,10 +97,13 @@ def export_project(
         kind = find_kind(read_project(client, project_id).label_config)
         tasks, emails = _read(settings, project_id)
         snapshot = settings.project_dir(project_id) / SNAPSHOT
-        histories = SnapshotStore(snapshot).histories() if snapshot.exists() else {}
+        store = SnapshotStore(snapshot) if snapshot.exists() else None
+        histories = store.histories() if store else {}
+        threshold = store.get_meta(THRESHOLD) if store else None
         if not histories:
             log.warning("project %d: Lineup knows no history of its labels; all count as kept", project_id)
-        rows = build_rows(tasks, kind, histories, emails, settings)
+        # without a threshold no label was ever judged
+        rows = build_rows(tasks, kind, histories, emails, settings, 1.0 if threshold is None else threshold)
         revision = revise(
             rows, kind.classes, drop_suspects=drop_suspects, apply_suggestions=apply_suggestions
         )

@@ -77,6 +77,7 @@ def build_rows(
     histories: Mapping[int, History],
     emails: Mapping[int, str],
     settings: Settings,
+    threshold: float,
 ) -> list[ExportRow]:
     """Return a row for each labelled task, in the order of ``tasks``.
 
@@ -87,6 +88,8 @@ def build_rows(
     histories : mapping of task id to History
         What Lineup remembers of the labels.
     emails : mapping of user id to e-mail address
+    threshold : float
+        Suspicion from which a label is suspect.
     """
     rows = []
     for raw in tasks:
@@ -105,7 +108,7 @@ def build_rows(
         status: Status = "kept"
         if label != given:
             status = "corrected"
-        elif suspicion is not None and suspicion >= settings.review_threshold and not looked_at:
+        elif suspicion is not None and suspicion >= threshold and not looked_at:
             status = "suspect"
         by = resolved.annotator
         rows.append(

@@ -32,7 +32,9 @@ def to_environment(settings: Settings) -> dict[str, str]:
         value = getattr(settings, name)
         if isinstance(value, SecretStr):
             value = value.get_secret_value()
-        environment[name.upper()] = ",".join(value) if isinstance(value, tuple) else str(value)
+        if isinstance(value, tuple):
+            value = ",".join(value)
+        environment[name.upper()] = "" if value is None else str(value)
     return environment
 
 

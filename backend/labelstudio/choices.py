@@ -9,9 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from backend.labelstudio.image_choices import ImageChoices
-
-_NO_LABEL = -1
+from backend.labelstudio.image_choices import NO_LABEL, ImageChoices
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class ChoicesKind(ImageChoices):
 
     def blank(self, n: int) -> np.ndarray:
         """Return -1 for each of n tasks, int64 of shape (n,)."""
-        return np.full(n, _NO_LABEL, dtype=np.int64)
+        return np.full(n, NO_LABEL, dtype=np.int64)
 
     def text(self, label: Any) -> str:
         """Return the class's name."""

@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 _VARIABLE = re.compile(r"^\$([A-Za-z_][\w.-]*)$")
 # Label Studio stores uploads made before there was a config under this key
 _UNDEFINED = "$undefined$"
+# in arrays of labels
+NO_LABEL = -1
 
 
 @dataclass(frozen=True)

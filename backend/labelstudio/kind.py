@@ -57,7 +57,7 @@ class Kind(Protocol):
         ...
 
     def blank(self, n: int) -> np.ndarray:
-        """Return an array for the labels of n tasks, none of which has one."""
+        """Return an array for the labels of n tasks, none of which has one: -1 everywhere."""
         ...
 
     def text(self, label: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from backend.labelstudio.class_sets import join_classes, split_classes
-from backend.labelstudio.image_choices import ImageChoices
+from backend.labelstudio.image_choices import NO_LABEL, ImageChoices
 
 ClassSet = tuple[bool, ...]
 
@@ -60,8 +60,8 @@ class MultiLabelKind(ImageChoices):
         return tuple(np.where(twice == len(labels), votes[-1], twice > len(labels)).tolist())
 
     def blank(self, n: int) -> np.ndarray:
-        """Return the empty set for each of n tasks, bool of shape (n, K)."""
-        return np.zeros((n, len(self.classes)), dtype=bool)
+        """Return -1 for every class of each of n tasks, int8 of shape (n, K)."""
+        return np.full((n, len(self.classes)), NO_LABEL, dtype=np.int8)
 
     def text(self, label: Any) -> str:
         """Return the classes' names in one line, as `backend.labelstudio.class_sets.join_classes`."""

@@ -11,6 +11,8 @@ import numpy as np
 from ml.acquisition import Pool, find_strategy
 from ml.acquisition.distinct import take
 
+EXPLORE_FROM = 100
+
 
 @dataclass(frozen=True)
 class Arranged:
@@ -104,9 +106,10 @@ def arrange(
     The first ``head`` places go to the strategy's selection, except for a share of them, at random places,
     that is drawn uniformly from the whole pool: it protects against a strategy that loses to chance (arXiv
     2403.14800), shows what the model does not know it is missing, rare classes among it, and is a sample to
-    measure accuracy on without bias (`uniform_sample`). Before there is a model nothing is explored: there is
-    no accuracy to measure, and the first labels must count. The rest follows by the strategy's utilities. No
-    two rows of the head are near-duplicates (`ml.acquisition.pool.NEAR`) while there are others.
+    measure accuracy on without bias (`uniform_sample`). Nothing is explored before there are a model and
+    `EXPLORE_FROM` labels: a handful drawn by lot measures nothing yet, and the first labels count most. The
+    rest follows by the strategy's utilities. No two rows of the head are near-duplicates
+    (`ml.acquisition.pool.NEAR`) while there are others.
 
     Parameters
     ----------
@@ -125,7 +128,7 @@ def arrange(
     lottery : ndarray of float, shape (n,), optional
         The `lottery` of the pool's rows: the lowest numbers are explored first. Default: drawn anew.
     exploration : float
-        Share of the head drawn at random once there is a model, in [0, 1].
+        Share of the head drawn at random from `EXPLORE_FROM` labels on, in [0, 1].
     head : int
         Places ordered with care.
 
@@ -147,7 +150,7 @@ def arrange(
     if drawn.shape != (n,):
         raise ValueError(f"lottery has shape {drawn.shape}, X has {n} rows")
     size = max(0, min(head, n))
-    share = 0.0 if probs is None else exploration
+    share = 0.0 if probs is None or len(labelled_X) < EXPLORE_FROM else exploration
     explored = take(pool, np.argsort(drawn, kind="stable"), _share(share * size, rng))
     is_explored = np.zeros(n, dtype=bool)
     is_explored[explored] = True

@@ -13,7 +13,8 @@ from ml.suspicion.filters import find_issues
 from ml.suspicion.noise import fit_noise
 from ml.suspicion.reasons import DISAGREES, DUPLICATE, TOO_FEW, choose_reasons, find_twins
 from ml.suspicion.scores import DEFAULT, logit, make_score
-from ml.suspicion.threshold import expected_wrong, review_threshold
+from ml.suspicion.suspects import choose_suspects
+from ml.suspicion.threshold import expected_wrong
 
 __all__ = ["DISAGREES", "DUPLICATE", "TOO_FEW", "Judgement", "judge"]
 
@@ -38,11 +39,11 @@ class Judgement:
     twin : ndarray of int, shape (n,)
         A near-duplicate with another label, by row; -1 where there is none.
     threshold : float
-        The suspicion from which to review.
+        The suspicion from which to review, in (0, 1].
     suspect : ndarray of bool, shape (n,)
-        At or above it, or taken for wrong by the filter asked for.
+        At or above it, and not reviewed.
     expected_wrong : float
-        Expected number of wrong labels.
+        Expected number of wrong labels among those not reviewed.
     calibration : Calibration or None
         None where there are no labels.
     """
@@ -92,7 +93,7 @@ def judge(
         its copies (in a draw: the less probable) are at least at 0.5.
     folds : ndarray of int, shape (n,), optional
         The folds ``probs`` were predicted by. A label whose class has no example in the other folds cannot be
-        judged: its suspicion stays below 0.5 and below the threshold.
+        judged: its suspicion stays below 0.5, and it is not suspect.
     groups : ndarray of int, shape (n,), optional
         Near-duplicates, as `ml.space.Space.groups`. Default: identical content.
     neighbour_label, neighbour_support : ndarray, shape (n,), optional
@@ -100,11 +101,12 @@ def judge(
     method : str
         One of `ml.suspicion.scores.SCORES`.
     filter_by : str, optional
-        One of `ml.suspicion.filters.FILTERS`: decides what is suspect instead of the threshold.
+        One of `ml.suspicion.filters.FILTERS`: decides what is suspect instead of the threshold, which becomes
+        the suspicion of the least suspicious of these; what the filter passes stays below.
     precision : float, optional
-        Wanted share of wrong labels among the suspects; default: the best expected F1.
+        Wanted share of wrong labels among the suspects; see `ml.suspicion.threshold.review_threshold`.
     reviewed : ndarray of bool, shape (n,), optional
-        Labels a person has checked.
+        Labels a person has checked: not suspect again.
     before : ndarray of int, shape (n,), optional
         Labels as they were before the check; -1 where that is not known. The difference to ``labels``
         re-calibrates the suspicion.
@@ -126,9 +128,12 @@ def judge(
     noise = fit_noise(labels, log_probs)
     scores = score(labels, log_probs, noise)
     calibration = calibrate(scores, logit(noise.wrong(labels, log_probs)), noise.rate)
-    if reviewed is not None and before is not None:
-        rows = np.flatnonzero(np.asarray(reviewed) & (np.asarray(before) >= 0))
+    checked = np.zeros(len(labels), dtype=bool) if reviewed is None else np.asarray(reviewed, dtype=bool)
+    found = 0
+    if before is not None:
+        rows = np.flatnonzero(checked & (np.asarray(before) >= 0))
         earlier = np.asarray(before)[rows]
+        found = int((earlier != labels[rows]).sum())
         scored = score(earlier, log_probs[rows], noise) if len(rows) else np.zeros(0)
         calibration = recalibrate(calibration, scored, earlier != labels[rows])
     suspicion = calibration.probability(scores)
@@ -145,10 +150,14 @@ def judge(
     twins = (
         np.full(len(labels), -1, dtype=np.int64) if groups is None else find_twins(labels, np.asarray(groups))
     )
-    threshold = review_threshold(suspicion, precision=precision)
-    suspect = suspicion >= threshold if filter_by is None else find_issues(labels, probs, filter_by)
-    if unseen is not None:
-        suspect &= ~unseen
+    suspicion, threshold, suspect = choose_suspects(
+        suspicion,
+        checked=checked,
+        found=found,
+        unseen=unseen,
+        precision=precision,
+        issues=None if filter_by is None else find_issues(labels, probs, filter_by),
+    )
     reason = choose_reasons(
         suspect,
         suggestion != labels,
@@ -170,7 +179,7 @@ def judge(
         twins,
         threshold,
         suspect,
-        expected_wrong(suspicion),
+        expected_wrong(suspicion[~checked]),
         calibration,
     )
 

@@ -7,6 +7,12 @@ import numpy as np
 FILTERS = ("prune_by_noise_rate", "prune_by_class", "both", "confident_learning", "predicted_neq_given")
 
 
+def check_filter(name: str) -> None:
+    """Raise a ValueError that names the filters there are, if there is none of that name."""
+    if name not in FILTERS:
+        raise ValueError(f"no filter {name!r}: there are {', '.join(FILTERS)}")
+
+
 def find_issues(labels: np.ndarray, probs: np.ndarray, method: str = "prune_by_noise_rate") -> np.ndarray:
     """Return which labels `cleanlab.filter.find_label_issues` takes for wrong, bool of shape (n,).
 
@@ -25,8 +31,7 @@ def find_issues(labels: np.ndarray, probs: np.ndarray, method: str = "prune_by_n
     """
     from cleanlab.filter import find_label_issues
 
-    if method not in FILTERS:
-        raise ValueError(f"no filter {method!r}: there are {', '.join(FILTERS)}")
+    check_filter(method)
     if not len(labels):
         return np.zeros(0, dtype=bool)
     probs = np.asarray(probs, dtype=np.float64)
@@ -40,4 +45,36 @@ def find_issues(labels: np.ndarray, probs: np.ndarray, method: str = "prune_by_n
         return np.zeros(len(labels), dtype=bool)
     among = probs[:, present] / np.maximum(probs[:, present].sum(axis=1, keepdims=True), 1e-12)
     found: np.ndarray = find_label_issues(compact, among, filter_by=method, n_jobs=1)
+    return found
+
+
+def find_set_issues(labels: np.ndarray, probs: np.ndarray, method: str = "prune_by_noise_rate") -> np.ndarray:
+    """Return which class sets `cleanlab.multilabel_classification.filter` takes for wrong, bool of shape (n,).
+
+    Parameters
+    ----------
+    labels : ndarray of bool, shape (n, K)
+    probs : ndarray of float, shape (n, K)
+        Of each class, out-of-sample.
+    method : str
+        One of `FILTERS`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such filter.
+    """
+    from cleanlab.multilabel_classification.filter import find_label_issues
+
+    check_filter(method)
+    differ = (probs >= 0.5) != labels
+    if method == "predicted_neq_given":
+        wrong: np.ndarray = differ.any(axis=1)
+        return wrong
+    # a class that all rows have, or none, has no noise matrix
+    varies = labels.any(axis=0) & ~labels.all(axis=0)
+    if not varies.any():
+        return np.zeros(len(labels), dtype=bool)
+    sets = [np.flatnonzero(row).tolist() for row in labels[:, varies]]
+    found: np.ndarray = find_label_issues(sets, probs[:, varies], filter_by=method, n_jobs=1)
     return found

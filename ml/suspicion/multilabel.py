@@ -10,12 +10,13 @@ import numpy as np
 from ml.heads.sets import EVEN, likely_sets
 from ml.suspicion.calibration import Calibration, calibrate, fit_calibration, recalibrate
 from ml.suspicion.copies import find_copies, find_outvoted
+from ml.suspicion.filters import find_set_issues
 from ml.suspicion.noise import PRIOR_RATE, NoiseModel, fit_noise
 from ml.suspicion.reasons import choose_reasons, find_twins
-from ml.suspicion.scores import DEFAULT, logit, posterior
-from ml.suspicion.threshold import expected_wrong, review_threshold
+from ml.suspicion.scores import DEFAULT, logit, make_score, posterior
+from ml.suspicion.suspects import choose_suspects
+from ml.suspicion.threshold import expected_wrong
 
-METHODS = (DEFAULT, "self_confidence", "normalized_margin", "confidence_weighted_entropy")
 _TINY = 1e-12
 
 
@@ -63,6 +64,7 @@ def judge_multilabel(
     groups: np.ndarray | None = None,
     neighbour_shares: np.ndarray | None = None,
     method: str = DEFAULT,
+    filter_by: str | None = None,
     precision: float | None = None,
     reviewed: np.ndarray | None = None,
     before: np.ndarray | None = None,
@@ -87,25 +89,26 @@ def judge_multilabel(
         Content digests; as in `ml.suspicion.choices.judge`, with sets for classes.
     folds : ndarray of int, shape (n,), optional
         The folds ``probs`` were predicted by. A set with a class that no example in the other folds has cannot
-        be judged: its suspicion stays below 0.5 and below the threshold.
+        be judged: its suspicion stays below 0.5, and it is not suspect.
     neighbour_shares : ndarray of float, shape (n, K), optional
         As in `ml.heads.sets.SetEnsemble`.
-    groups, precision, agreement, outlier, image
+    groups, filter_by, precision, agreement, outlier, image
         As in `ml.suspicion.choices.judge`.
     method : str
-        One of `METHODS`; all but the default are cleanlab's alone.
+        A name in `ml.suspicion.scores.SCORES`: the default; ``log_margin``, by the class that fits worst; or
+        cleanlab's alone.
     reviewed : ndarray of bool, shape (n,), optional
-        Sets a person has checked.
-    before : ndarray of bool, shape (n, K), optional
-        Reviewed sets as they were before the check; the difference to ``labels`` re-calibrates the suspicion.
+        Sets a person has checked: not suspect again.
+    before : ndarray of int, shape (n, K), optional
+        Sets as they were before the check, as 0 and 1; -1 where that is not known. The difference to ``labels``
+        re-calibrates the suspicion.
 
     Raises
     ------
     ValueError
-        If there is no such method.
+        If a method, a filter or the precision is out of range.
     """
-    if method not in METHODS:
-        raise ValueError(f"no multi-label score {method!r}: there are {', '.join(METHODS)}")
+    make_score(method)  # the names are those of single choices
     labels, probs = np.asarray(labels, dtype=bool), np.asarray(probs, dtype=np.float64)
     n = len(labels)
     if not n:
@@ -117,11 +120,15 @@ def judge_multilabel(
     anything = 1.0 - np.prod(1.0 - class_suspicion, axis=1)
     scores = _score(labels, probs, method, doubts)
     calibration = fit_calibration(scores, anything)
-    if reviewed is not None and before is not None and np.any(reviewed):
-        checked = np.flatnonzero(reviewed)
-        earlier = np.asarray(before, dtype=bool)[checked]
-        changed = (earlier != labels[checked]).any(axis=1)
-        calibration = recalibrate(calibration, _score(earlier, probs[checked], method, doubts), changed)
+    checked = np.zeros(n, dtype=bool) if reviewed is None else np.asarray(reviewed, dtype=bool)
+    found = 0
+    if before is not None:
+        known = np.flatnonzero(checked & (np.asarray(before) >= 0).all(axis=1))
+        earlier = np.asarray(before)[known] > 0
+        changed = (earlier != labels[known]).any(axis=1)
+        found = int(changed.sum())
+        scored = _score(earlier, probs[known], method, doubts) if len(known) else np.zeros(0)
+        calibration = recalibrate(calibration, scored, changed)
     suspicion = calibration.probability(scores)
     suggestion, sure = likely_sets(probs)
     unseen = None
@@ -137,10 +144,14 @@ def judge_multilabel(
         suspicion[outvoted] = np.maximum(suspicion[outvoted], EVEN)
         groups = copies if groups is None else groups
     twins = np.full(n, -1, dtype=np.int64) if groups is None else find_twins(sets, np.asarray(groups))
-    threshold = review_threshold(suspicion, precision=precision)
-    suspect = suspicion >= threshold
-    if unseen is not None:
-        suspect &= ~unseen
+    suspicion, threshold, suspect = choose_suspects(
+        suspicion,
+        checked=checked,
+        found=found,
+        unseen=unseen,
+        precision=precision,
+        issues=None if filter_by is None else find_set_issues(labels, probs, filter_by),
+    )
     nearby, support = None, None
     if neighbour_shares is not None:
         support = np.where(labels, neighbour_shares, 1.0 - neighbour_shares).min(axis=1)
@@ -158,7 +169,7 @@ def judge_multilabel(
         image=image,
         groups=groups,
     )
-    total = expected_wrong(suspicion)
+    total = expected_wrong(suspicion[~checked])
     return MultiJudgement(
         suspicion, class_suspicion, suggestion, sure, reason, twins, threshold, suspect, total, calibration
     )
@@ -204,6 +215,8 @@ def _score(labels: np.ndarray, probs: np.ndarray, method: str, doubts: _Doubts) 
     if method == DEFAULT:
         worst = logit(doubts.of(labels, probs).max(axis=1))
         return 0.5 * (worst + _cleanlab(labels, probs, "confidence_weighted_entropy"))
+    if method == "log_margin":
+        return logit(np.where(labels, 1.0 - probs, probs).max(axis=1))
     return _cleanlab(labels, probs, method)
 
 

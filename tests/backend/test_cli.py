@@ -70,10 +70,10 @@ def test_a_missing_setting_is_named(shell: Shell, missing: str, monkeypatch: pyt
 
 
 def test_a_wrong_setting_is_named(shell: Shell, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("REVIEW_THRESHOLD", "7")
+    monkeypatch.setenv("REVIEW_PRECISION", "7")
     result = shell("status")
     assert result.exit_code == 2
-    assert "REVIEW_THRESHOLD" in result.output
+    assert "REVIEW_PRECISION" in result.output
     assert "Traceback" not in result.output
 
 

@@ -60,7 +60,7 @@ def test_without_a_head_there_is_an_order_but_no_scores() -> None:
     assert learned.probs is None
     assert "at least 2 classes" in str(learned.why_not)
     queue = rank(targets, embedded, learned, strategy="diverse_margin", exploration=0.1, head=5, seed=0)
-    lineup = line_up(targets, KIND, embedded, learned, None, queue, np.zeros(10, bool), head=5, threshold=0.5)
+    lineup = line_up(targets, KIND, embedded, learned, None, queue, np.zeros(10, bool), head=5)
     assert sorted(lineup.queue) == list(range(102, 110))
     assert {row.suggestion for row in lineup.rows.values()} == {""}
     assert lineup.rows[100].priority == 0 < lineup.rows[105].priority
@@ -82,7 +82,7 @@ def test_rows_say_what_was_judged_and_a_reviewed_task_is_never_suspect() -> None
     )
     reviewed = np.zeros(8, bool)
     reviewed[3] = True
-    lineup = line_up(targets, KIND, embedded, learned, judgement, [4, 6, 7], reviewed, head=2, threshold=0.5)
+    lineup = line_up(targets, KIND, embedded, learned, judgement, [4, 6, 7], reviewed, head=2)
     suspect, confirmed, broken, next_one = (lineup.rows[100 + row] for row in (2, 3, 5, 4))
     assert (suspect.suspicion, suspect.suggestion, suspect.reason) == (0.93, "cat", "model disagrees")
     assert (confirmed.suspicion, confirmed.reason) == (0, "reviewed")

@@ -75,8 +75,8 @@ def test_every_step_is_reported_with_its_uniform_sample() -> None:
     y = rng.integers(0, 2, 300)
     X = (y[:, None] + rng.normal(size=(300, 4))).astype(np.float32)
     replay(
-        "auto", X, y, X, y, budgets=(20, 60, 120), n_classes=2, seed=0, exploration=0.2, on_step=steps.append
+        "auto", X, y, X, y, budgets=(20, 100, 160), n_classes=2, seed=0, exploration=0.4, on_step=steps.append
     )
-    assert [len(step.rows) for step in steps] == [20, 60, 120]
+    assert [len(step.rows) for step in steps] == [20, 100, 160]
     assert [int(step.uniform.sum()) for step in steps] == sorted(int(step.uniform.sum()) for step in steps)
     assert steps[-1].uniform.sum() >= 20

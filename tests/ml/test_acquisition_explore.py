@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ml.acquisition import STRATEGIES
-from ml.acquisition.explore import arrange, lottery, order, uniform_sample
+from ml.acquisition.explore import EXPLORE_FROM, arrange, lottery, order, uniform_sample
 from ml.acquisition.uncertainty import small_margin
 
 
@@ -15,7 +15,7 @@ def pool(n: int = 200, seed: int = 0) -> dict[str, np.ndarray]:
     return {
         "probs": rng.dirichlet(np.ones(3), n),
         "X": rng.normal(size=(n, 8)),
-        "labelled_X": rng.normal(size=(10, 8)),
+        "labelled_X": rng.normal(size=(EXPLORE_FROM, 8)),
     }
 
 
@@ -29,7 +29,7 @@ def test_the_order_is_a_permutation(strategy: str, cold: bool, n: int, head: int
     ranked = order(
         strategy,
         **given,
-        labelled_y=np.arange(10) % 3,
+        labelled_y=np.arange(EXPLORE_FROM) % 3,
         exploration=exploration,
         head=head,
         rng=np.random.default_rng(0),
@@ -76,9 +76,9 @@ def test_the_lowest_numbers_of_the_lottery_are_explored() -> None:
     assert set(np.flatnonzero(arranged.explored).tolist()) <= set(arranged.order[:50].tolist())
 
 
-def test_nothing_is_explored_before_there_is_a_model() -> None:
-    given = pool() | {"probs": None}
-    arranged = arrange("auto", **given, exploration=0.5, head=50, rng=np.random.default_rng(0))
+@pytest.mark.parametrize("early", [{"probs": None}, {"labelled_X": np.ones((EXPLORE_FROM - 1, 8))}])
+def test_nothing_is_explored_before_there_is_a_model_of_enough_labels(early: dict[str, None]) -> None:
+    arranged = arrange("auto", **(pool() | early), exploration=0.5, head=50, rng=np.random.default_rng(0))
     assert not arranged.explored.any()
 
 

@@ -12,7 +12,9 @@ from ml.heads.logistic import NotEnoughClasses
 from ml.heads.sets import SetEnsemble, fit_sets
 from ml.heads.sigmoid import SigmoidHead
 from ml.suspicion import make_judge
+from ml.suspicion.filters import FILTERS
 from ml.suspicion.reasons import DISAGREES, DUPLICATE, NEIGHBOURS, TOO_FEW
+from ml.suspicion.scores import SCORES
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +90,26 @@ def test_neighbours_are_named_where_only_they_disagree() -> None:
     shares[:3] = np.where(labels[:3], 0.1, 0.9)
     judged = make_judge("multilabel")(labels, probs, neighbour_shares=shares, precision=0.01)
     assert judged.reason[:3] == [NEIGHBOURS] * 3
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_filters_decide_instead_of_the_threshold(
+    name: str, digits: tuple[np.ndarray, np.ndarray, np.ndarray], fitted: SetEnsemble
+) -> None:
+    _, labels, wrong = digits
+    judged = make_judge("multilabel")(labels, fitted.oos_probs, filter_by=name)
+    assert wrong[judged.suspect].mean() > 0.5
+    assert judged.suspect[wrong].mean() > 0.5
+    assert np.array_equal(judged.suspect, judged.suspicion >= judged.threshold)
+
+
+@pytest.mark.parametrize("method", SCORES)
+def test_every_score_is_better_than_chance(
+    method: str, digits: tuple[np.ndarray, np.ndarray, np.ndarray], fitted: SetEnsemble
+) -> None:
+    _, labels, wrong = digits
+    judged = make_judge("multilabel")(labels, fitted.oos_probs, method=method)
+    assert average_precision_score(wrong, judged.suspicion) > 5 * wrong.mean()
 
 
 def test_duplicates_with_other_classes() -> None:

@@ -129,19 +129,46 @@ def test_a_few_reviews_move_little(noisy: tuple[np.ndarray, np.ndarray, Ensemble
 
 def test_the_threshold_follows_the_wanted_precision() -> None:
     suspicion = np.array([0.9, 0.8, 0.4, 0.1])
-    assert review_threshold(suspicion, precision=0.85) == pytest.approx(0.8)
-    assert review_threshold(suspicion, precision=0.7) == pytest.approx(0.4)
+    assert review_threshold(suspicion, precision=0.85) == pytest.approx(0.6)
+    assert review_threshold(suspicion, precision=0.7) == pytest.approx(0.25)
     assert review_threshold(suspicion, precision=0.95) == 1.0
-    assert review_threshold(suspicion) == pytest.approx(0.8)
-    assert review_threshold(np.zeros(5)) > 0
+    assert review_threshold(suspicion) == pytest.approx(0.6)
+    assert review_threshold(np.full(30, 0.1)) == review_threshold(np.zeros(5)) == 1.0
     with pytest.raises(ValueError, match="precision"):
         review_threshold(suspicion, precision=0.0)
 
 
+def test_a_review_comes_to_its_end() -> None:
+    suspicion = np.array([0.95] * 40 + [0.3] * 10 + [0.05] * 200)
+    first = review_threshold(suspicion)
+    assert 0.3 < first < 0.95
+    # all of the first list were looked at and 38 were wrong: nothing less suspicious takes its place
+    assert review_threshold(suspicion[40:], checked=40, found=38) == 1.0
+
+
+def test_reviewed_labels_are_neither_suspect_nor_expected_to_be_wrong(
+    noisy: tuple[np.ndarray, np.ndarray, Ensemble],
+) -> None:
+    labels, _, fit = noisy
+    first = judge(labels, fit.oos_probs)
+    after = judge(labels, fit.oos_probs, reviewed=first.suspect, before=np.full(len(labels), -1))
+    assert not after.suspect[first.suspect].any()
+    assert after.expected_wrong < 0.5 * first.expected_wrong
+
+
+def test_what_a_filter_passes_stays_below_the_threshold(
+    noisy: tuple[np.ndarray, np.ndarray, Ensemble],
+) -> None:
+    labels, _, fit = noisy
+    judged = judge(labels, fit.oos_probs, filter_by="both")
+    assert judged.suspect.any()
+    assert np.array_equal(judged.suspect, judged.suspicion >= judged.threshold)
+
+
 def test_a_class_that_could_not_be_learned_is_not_judged() -> None:
-    probs = np.array([[0.98, 0.01, 0.01]] * 5)
-    labels = np.array([0, 0, 1, 2, 2])
-    judged = judge(labels, probs, folds=np.array([0, 1, 0, 3, 4]))
+    probs = np.array([[0.98, 0.01, 0.01]] * 40)
+    labels = np.array([0, 0, 1, 2, 2, *[0] * 35])
+    judged = judge(labels, probs, folds=np.array([0, 1, 0, 3, 4, *[0, 1, 2, 3, 4] * 7]))
     assert judged.suspicion[2] < 0.5
     assert judged.reason[2] == TOO_FEW
     assert not judged.suspect[2]

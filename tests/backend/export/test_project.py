@@ -11,7 +11,7 @@ from backend.export import export_project
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.errors import LabelStudioError
 from backend.labelstudio.reader import read_project, read_tasks
-from backend.project import Project
+from backend.project import THRESHOLD, Project
 from backend.settings import Settings
 from backend.snapshot import History
 from backend.targets import annotation_state
@@ -53,6 +53,7 @@ def project(label_studio: LabelStudioServer, settings: Settings) -> int:
     with LabelStudioClient(label_studio.url, label_studio.token) as client:
         state = Project.open(settings, read_project(client, number))
         records = {task.id: task for page in read_tasks(client, number) for task in page}
+    state.store.set_meta(THRESHOLD, 0.5)
     state.store.put_histories(
         History(task_id, "cat", label_studio.admin.id, annotation_state(records[task_id]))
         for task_id in ids[:4]

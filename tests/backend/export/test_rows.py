@@ -18,19 +18,19 @@ def settings() -> Settings:
 
 def test_a_label_nobody_doubts_is_kept(settings: Settings) -> None:
     tasks = [task(1, annotation("cat"), suspicion=0.2, suggestion="cat", confidence=0.95)]
-    (only,) = build_rows(tasks, KIND, {1: History(1, "cat", 3)}, {3: "ann@example.com"}, settings)
+    (only,) = build_rows(tasks, KIND, {1: History(1, "cat", 3)}, {3: "ann@example.com"}, settings, 0.5)
     assert only == row(1, suspicion=0.2, confidence=0.95)
 
 
 def test_a_label_changed_since_first_seen_is_corrected_and_keeps_what_was_given(settings: Settings) -> None:
     tasks = [task(1, annotation("dog"), suspicion=0.9)]
-    (only,) = build_rows(tasks, KIND, {1: History(1, "cat", 3)}, {}, settings)
+    (only,) = build_rows(tasks, KIND, {1: History(1, "cat", 3)}, {}, settings, 0.5)
     assert (only.status, only.given, only.label) == ("corrected", "cat", "dog")
 
 
 @pytest.mark.parametrize(("suspicion", "status"), [(0.49, "kept"), (0.5, "suspect"), (1, "suspect")])
 def test_suspects_begin_at_the_review_threshold(settings: Settings, suspicion: float, status: str) -> None:
-    (only,) = build_rows([task(1, annotation("cat"), suspicion=suspicion)], KIND, {}, {}, settings)
+    (only,) = build_rows([task(1, annotation("cat"), suspicion=suspicion)], KIND, {}, {}, settings, 0.5)
     assert only.status == status
 
 
@@ -38,9 +38,9 @@ def test_a_suspect_is_kept_once_a_person_has_confirmed_it(settings: Settings) ->
     raw = task(1, annotation("cat"), suspicion=0.8)
     shown = annotation_state(as_record(raw))
     histories = {1: History(1, "cat", 3, suspected_state=shown)}
-    assert build_rows([raw], KIND, histories, {}, settings)[0].status == "suspect"
+    assert build_rows([raw], KIND, histories, {}, settings, 0.5)[0].status == "suspect"
     raw["annotations"][0]["updated_at"] = "2026-01-05T00:00:00.000000Z"
-    assert build_rows([raw], KIND, histories, {}, settings)[0].status == "kept"
+    assert build_rows([raw], KIND, histories, {}, settings, 0.5)[0].status == "kept"
 
 
 def test_only_labelled_tasks_have_rows(settings: Settings) -> None:
@@ -50,11 +50,11 @@ def test_only_labelled_tasks_have_rows(settings: Settings) -> None:
         task(3, annotation("cow")),
         task(4, annotation("dog")),
     ]
-    assert [r.task for r in build_rows(tasks, KIND, {}, {}, settings)] == [4]
+    assert [r.task for r in build_rows(tasks, KIND, {}, {}, settings, 0.5)] == [4]
 
 
 def test_unjudged_labels_have_no_suspicion(settings: Settings) -> None:
-    (only,) = build_rows([task(1, annotation("cat"))], KIND, {}, {}, settings)
+    (only,) = build_rows([task(1, annotation("cat"))], KIND, {}, {}, settings, 0.5)
     assert (only.suspicion, only.suggestion, only.annotator) == (None, None, "3")
 
 

@@ -1,5 +1,5 @@
 import math
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -134,12 +134,11 @@ class TestReal:
 
     def test_annotating_meanwhile_loses_nothing(self, label_studio, live):
         project, ids = make_project(label_studio, "fields race", 30)
-        threads = [threading.Thread(target=annotate, args=(label_studio, task)) for task in ids]
-        for thread in threads:
-            thread.start()
-        written = write_fields(live, project, "n", {task: number / 100 for number, task in enumerate(ids)})
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(len(ids)) as people:
+            submitted = people.map(lambda task: annotate(label_studio, task), ids)
+            values = {task: number / 100 for number, task in enumerate(ids)}
+            written = write_fields(live, project, "n", values)
+            assert len({annotation["id"] for annotation in submitted}) == len(ids)
         tasks = live.get("/api/tasks/", {"project": project, "page_size": 100})["tasks"]
         assert written == set(ids)
         assert all(task["is_labeled"] and task["total_annotations"] == 1 for task in tasks)

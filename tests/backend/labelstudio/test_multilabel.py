@@ -86,4 +86,4 @@ def test_consensus_is_a_majority_for_each_class_and_the_last_decides_a_tie(kind,
 def test_blank_is_an_array_to_fill(kind):
     labels = kind.blank(2)
     labels[1] = kind.target(choices("dog"))
-    assert labels.tolist() == [[False] * 3, [False, True, False]]
+    assert labels.tolist() == [[-1, -1, -1], [0, 1, 0]]

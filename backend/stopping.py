@@ -1,0 +1,91 @@
+"""When is it enough: what `lineup status` and the manifest say of the model's accuracy and of the next labels."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from backend.embedding import Embedded
+from backend.learning import Learned, agrees
+from backend.targets import Targets
+from ml.acquisition.explore import lottery, uniform_sample
+from ml.stopping import collection_weights, estimate_accuracy, fit_learning_curve, measure_learning_curve
+
+MORE = 100
+
+
+@dataclass(frozen=True)
+class StopSignal:
+    """How good the model is on the whole project, and what more labels would bring.
+
+    Attributes
+    ----------
+    accuracy, low, high : float
+        Estimated accuracy on all images and its 95 % interval, in [0, 1].
+    labels : int
+        Labels the estimate rests on.
+    source : str
+        How it was estimated, see `ml.stopping.Accuracy`.
+    gain : float or None
+        What the next 100 labels are expected to add to the accuracy; None with too few labels to tell, and for
+        class sets.
+    """
+
+    accuracy: float
+    low: float
+    high: float
+    labels: int
+    source: str
+    gain: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return asdict(self)
+
+
+def draw(embedded: Embedded) -> np.ndarray:
+    """Return each task's number in the lottery by which exploration goes, shape (n,); inf without a vector."""
+    drawn = np.full(len(embedded.keys), np.inf)
+    drawn[embedded.ok] = lottery([key for key in embedded.keys if key is not None])
+    return drawn
+
+
+def stop_signal(targets: Targets, embedded: Embedded, learned: Learned, *, seed: int) -> StopSignal | None:
+    """Return the stop signal of a project; None without a model.
+
+    Parameters
+    ----------
+    seed : int
+        Of the subsets that the learning curve is measured on.
+    """
+    if learned.probs is None:
+        return None
+    labelled = targets.labelled & embedded.ok
+    rows = np.flatnonzero(labelled)
+    given, learner = targets.labels[rows], learned.learner
+    # what people skipped will not be labelled: it is no part of the collection
+    collection = embedded.ok & (labelled | ~targets.touched)
+    drawn = np.where(collection, draw(embedded), np.inf)
+    decided, confidence = learner.decide(learned.probs[rows])
+    _, pool_confidence = learner.decide(learned.probs[collection & ~labelled])
+    estimate = estimate_accuracy(
+        agrees(decided, given),
+        uniform_sample(drawn[collection], labelled[collection])[labelled[collection]],
+        confidence=confidence,
+        pool_confidence=pool_confidence,
+    )
+    if estimate is None:
+        return None
+    gain, y = None, learner.answers(given)
+    if y is not None:
+        weights = collection_weights(confidence, pool_confidence)
+        rng = np.random.default_rng(seed)
+        sizes, measured = measure_learning_curve(embedded.vectors[rows], y, rng, weights=weights)
+        gain = fit_learning_curve(sizes, measured).gain(len(rows), MORE) if len(sizes) > 1 else None
+    values = (estimate.value, estimate.low, estimate.high)
+    accuracy, low, high = (round(value, 4) for value in values)
+    return StopSignal(
+        accuracy, low, high, estimate.n, estimate.source, None if gain is None else round(gain, 4)
+    )
