@@ -193,8 +193,12 @@ class LineupServer:
                 self.check()
                 if time.monotonic() > deadline:
                     why = status.last_error.message if status.last_error else f"it is {status.state}"
+                    waiting = (
+                        "events wait" if open_hints else f"it has seen {last.labels if last else 0} labels"
+                    )
                     raise LineupFailed(
-                        f"project {project_id}: no refresh in {timeout:.0f} s, {why}; see {self.log_path}"
+                        f"project {project_id}: not caught up in {timeout:.0f} s: {why}, {waiting}; "
+                        f"{self.log_path} ends with\n{self._log_end()}"
                     )
                 time.sleep(0.1)
         finally:

@@ -11,8 +11,6 @@ from ml.acquisition.explore import arrange, uniform_sample
 from ml.heads.logistic import Logistic, NotEnoughClasses, fit_logistic
 
 FOLDS = 3
-# each of a few rows picked to differ is the only one of its kind: held out, it says nothing about the penalty
-FEW, FEW_L2 = 50, 0.1
 
 
 @dataclass(frozen=True)
@@ -125,8 +123,7 @@ def replay(
         )
         labelled = np.concatenate([labelled, pool[arranged.order[:batch]]])
         try:
-            l2 = FEW_L2 if len(labelled) < FEW else None
-            fitted = fit_logistic(X[labelled], y[labelled], n_classes, folds[labelled], warm=fitted, l2=l2)
+            fitted = fit_logistic(X[labelled], y[labelled], n_classes, folds[labelled], warm=fitted)
         except NotEnoughClasses:
             fitted = None
         guess = np.zeros(len(test_y)) if fitted is None else fitted.head.predict_proba(test_X).argmax(axis=1)

@@ -26,6 +26,8 @@ _STEPS = 25
 _TOLERANCE = 0.03
 _LOGISTIC_WORK = 6e11  # multiplications: the logistic member takes fewer steps, or none, to stay below
 _FEWEST_STEPS = 6
+# of the served head: a few labels that predict each other no better than chance still say which class is likelier
+_LEAST_POWER = 0.1
 
 
 @dataclass(frozen=True)
@@ -233,6 +235,8 @@ def _serve(
 ) -> Head:
     """Fold the linear members into one head: a logarithmic pool of softmaxes is the softmax of the sum."""
     weights = fit_weights(members, y)
+    if sum(weights.values()) < _LEAST_POWER:
+        weights = dict.fromkeys(members, _LEAST_POWER / len(members))
     W: np.ndarray = np.float32(weights["ridge"]) * (basis.axes @ ridge.W)
     b: np.ndarray = np.float32(weights["ridge"]) * ridge.b
     if logistic is not None:

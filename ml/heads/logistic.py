@@ -13,6 +13,8 @@ from ml.heads.solver import Problem, logits, solve
 from ml.heads.temperature import fit_temperature, log_loss
 
 L2_GRID = (30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+# each of a few rows picked to differ is the only one of its kind: held out, it says nothing about the penalty
+FEW, FEW_L2 = 50, 0.1
 _SEARCH_STEPS = 40
 _TRIAL_STEPS = 12
 _WORTH_TRYING = 2e-3
@@ -101,7 +103,8 @@ def fit_logistic(
         An earlier fit to start from, with rows in the same folds. One that does not fit (other d, K or number
         of folds) is ignored. Its penalty is kept while the number of rows is about the same.
     l2 : float, optional
-        Penalty; default: the one of `L2_GRID` with the lowest out-of-sample log-loss.
+        Penalty; default: the one of `L2_GRID` with the lowest out-of-sample log-loss, or `FEW_L2` with fewer
+        rows than `FEW`.
     basis : (Basis, ndarray of float32 of shape (n, r)), optional
         Centred, uncorrelated coordinates of X to learn in; default: those of `fit_basis`.
     max_steps : int
@@ -138,6 +141,8 @@ def fit_logistic(
         if warm is None
         else carry(warm.W, warm.b, warm.head.mean, warm.head.scale, axes)
     )
+    if l2 is None and len(y) < FEW:
+        l2 = FEW_L2
     if l2 is None:
         keep = warm is not None and 1 / _REGROW <= len(y) / warm.n_rows <= _REGROW
         l2, start = (warm.l2, start) if warm is not None and keep else _choose_l2(problem, folds, start)

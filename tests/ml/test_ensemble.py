@@ -52,6 +52,19 @@ def test_the_head_serves_new_vectors(digits: tuple[np.ndarray, np.ndarray], fitt
     assert np.allclose(probs.sum(axis=1), 1, atol=1e-5)
 
 
+def test_a_few_labels_that_do_not_predict_each_other_are_better_than_none() -> None:
+    X, y = load_digits(return_X_y=True)
+    right, sure = [], []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        rows = np.array([rng.choice(np.flatnonzero(y == digit)) for digit in range(5)])
+        probs = fit_ensemble(X[rows], y[rows], 10, keys_of(5)).head.predict_proba(X)
+        right.append((probs.argmax(axis=1) == y)[y < 5].mean())
+        sure.append(probs.max(axis=1).mean())
+    assert np.mean(right) > 0.5
+    assert np.mean(sure) < 0.5
+
+
 def test_ridge_leaves_each_row_out_exactly(digits: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = (part[:60] for part in digits)
     full, _ = fit_basis(X)
