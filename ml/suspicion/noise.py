@@ -11,7 +11,7 @@ from ml.heads.head import softmax
 _EXPONENTS = (0.8, 1.0, 1.25, 1.6, 2.0, 2.5, 3.2, 4.0)
 _VALUES = 1 << 16  # probabilities looked at while the exponent is searched for
 _ALL_VALUES = 1 << 19  # and for the transitions
-_FEWEST_ROWS = 500
+_FEWEST_ROWS, _MOST_ROWS = 500, 8_000
 _SEARCH_ITERATIONS = 20
 _ITERATIONS = 25
 _PRIOR_ROWS = 2.0  # an imagined class-independent noise, in rows a class
@@ -79,7 +79,7 @@ def fit_noise(labels: np.ndarray, log_probs: np.ndarray, *, prior_rate: float = 
         Share of wrong labels to expect of a project nothing is known of, in (0, 1).
     """
     n, n_classes = log_probs.shape
-    some = slice(None, None, max(1, n // max(_VALUES // n_classes, _FEWEST_ROWS)))
+    some = slice(None, None, max(1, n // min(max(_VALUES // n_classes, _FEWEST_ROWS), _MOST_ROWS)))
     tried = [_expect(labels[some], log_probs[some], power, _SEARCH_ITERATIONS) for power in _EXPONENTS]
     exponent = _peak(np.log(_EXPONENTS), np.array([likelihood for _, _, likelihood in tried]))
     most = slice(None, None, max(1, n // max(_ALL_VALUES // n_classes, 8 * _FEWEST_ROWS)))
