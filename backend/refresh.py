@@ -224,7 +224,9 @@ class Refresher:
                 self.fetcher,
                 ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
             )
-            embedded = room.embed(project.id, targets.ids.tolist(), targets.uris, progress)
+            embedded = room.embed(
+                project.id, targets.ids.tolist(), targets.uris, progress, measure_all="full" in reasons
+            )
         progress("learn", 0, 1)
         with result.timed("learn"):
             learned, version = self._learn(project, kind, targets, embedded, result)

@@ -19,6 +19,7 @@ from ml.embedders.pixels import PixelsEmbedder
 from ml.embedders.preprocess import Preprocess
 from ml.embedders.stream import in_order, worker_threads
 from ml.images import ImageError, ImageLimits, decode_reduced
+from tests.embedding import embed
 
 LIMITS = ImageLimits()
 CONFIG = {"input_size": (3, 64, 64), "crop_pct": 0.875, "interpolation": "bicubic", "crop_mode": "center"}
@@ -50,7 +51,7 @@ def test_a_stream_gives_each_file_its_vector_in_order(backbone: Embedder) -> Non
     assert all(one.vector is None for one in streamed if one.error)
     good = [one for one in streamed if one.vector is not None]
     images = [decode_reduced(files[one.key], limits=LIMITS, side=backbone.image_size)[0] for one in good]
-    expected = backbone.embed(images)
+    expected = embed(backbone, images)
     np.testing.assert_allclose(np.stack([one.vector for one in good]), expected, rtol=0.05, atol=0.02)
 
 
