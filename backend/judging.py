@@ -10,6 +10,7 @@ import numpy as np
 from backend.embedding import Embedded
 from backend.labelstudio.choices import ChoicesKind
 from backend.learning import Learned
+from backend.looks import Looks
 from backend.snapshot import History
 from backend.targets import Targets
 from ml.suspicion import Judgement, make_judge
@@ -23,6 +24,7 @@ def judge_labels(
     kind: ChoicesKind,
     reviewed: np.ndarray,
     histories: Mapping[int, History],
+    looks: Looks,
 ) -> Judgement | None:
     """Return the judgement of the labelled tasks with a vector, in ascending order of rows; None without a head.
 
@@ -45,6 +47,9 @@ def judge_labels(
         neighbour_support=fit.neighbour_support,
         reviewed=reviewed[rows],
         before=_given(targets, rows, kind, histories),
+        agreement=targets.agreement[rows],
+        outlier=looks.outlier[rows],
+        image=[looks.image[row] for row in rows.tolist()],
     )
     return replace(judgement, reason=_with_twins(judgement, targets.ids[rows]))
 

@@ -26,6 +26,7 @@ from backend.labelstudio.fetch import ImageFetcher
 from backend.labelstudio.predictions import Prediction
 from backend.labelstudio.reader import read_project
 from backend.learning import Learned, learn
+from backend.looks import Looks, look
 from backend.ordering import Lineup, line_up, rank
 from backend.project import LEARNED, PINNED, Project
 from backend.publish import Outcome, Publisher, order_predictions
@@ -38,6 +39,7 @@ from backend.targets import Targets, build_targets, first_labels, reviewed
 from ml.embedders import Embedder, make_embedder
 from ml.heads.ensemble import Ensemble
 from ml.images import ImageLimits
+from ml.survey import Survey
 from ml.vectors import VectorStore
 
 log = logging.getLogger(__name__)
@@ -118,6 +120,7 @@ class Refresher:
         self._reconciled: set[int] = set()
         # the last fit of each project and label config, to start the next one from
         self._fits: dict[tuple[int, str], Ensemble] = {}
+        self._surveys: dict[int, Survey] = {}
 
     @cached_property
     def client(self) -> LabelStudioClient:
@@ -227,12 +230,17 @@ class Refresher:
             embedded = room.embed(
                 project.id, targets.ids.tolist(), targets.uris, progress, measure_all="full" in reasons
             )
+        progress("look", 0, 1)
+        with result.timed("look"):
+            looks, self._surveys[project.id] = look(
+                embedded, settings.outliers, self._surveys.get(project.id)
+            )
         progress("learn", 0, 1)
         with result.timed("learn"):
             learned, version = self._learn(project, kind, targets, embedded, result)
         progress("order", 0, 1)
         with result.timed("order"):
-            lineup = self._order(project, kind, targets, embedded, learned, version, result)
+            lineup = self._order(project, kind, targets, embedded, looks, learned, version, result)
         version_id = version.id if version else UNTRAINED
         outcome = Outcome(
             version_id, lineup, _predictions(version_id, kind, targets, embedded, learned, lineup)
@@ -302,13 +310,14 @@ class Refresher:
         kind: ChoicesKind,
         targets: Targets,
         embedded: Embedded,
+        looks: Looks,
         learned: Learned,
         version: Version | None,
         result: RefreshResult,
     ) -> Lineup:
         histories = project.store.histories()
         checked = reviewed(targets, histories)
-        judgement = judge_labels(targets, embedded, learned, kind, checked, histories)
+        judgement = judge_labels(targets, embedded, learned, kind, checked, histories, looks)
         result.expected_wrong = round(judgement.expected_wrong, 1) if judgement else None
         seed = int(version.manifest["digest"][:8], 16) if version else project.id
         ranked = rank(
@@ -328,6 +337,7 @@ class Refresher:
             judgement,
             ranked,
             checked,
+            noted=looks.reasons(targets.agreement),
             head=self.settings.head_size,
             threshold=self.settings.review_threshold,
         )
