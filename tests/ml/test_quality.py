@@ -40,6 +40,12 @@ def test_an_unreadable_image_spoils_no_other() -> None:
     assert judge_images(np.zeros((0, 7))) == []
 
 
+def test_what_most_images_show_is_no_fault() -> None:
+    dark = measure(spoilt()[DARK])
+    assert judge_images(np.stack([dark, measure(photos()[0])])) == [DARK, ""]
+    assert judge_images(np.stack([dark, dark, measure(photos()[0])])) == ["", "", ""]
+
+
 def test_a_size_is_odd_beside_others_only() -> None:
     small, large = Image.new("L", (40, 40)), photos()[0]
     rows = [measure(large, size=(640, 480))] * 9 + [
