@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 KEEP_VERSIONS = 20
 # reasons that ask for work even where nothing changed
-FORCING = frozenset({"start", "setup", "connect", "rollback", "cli", "START_TRAINING"})
+FORCING = frozenset({"start", "setup", "connect", "rollback", "cli", "full", "START_TRAINING"})
 
 
 @dataclass
