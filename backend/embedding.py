@@ -129,8 +129,7 @@ class EmbeddingRoom:
     def _embedded(self, contents: Mapping[str, Content]) -> set[str]:
         """Return the keys that have a vector."""
         known = [content.key for content in contents.values() if content.key]
-        _, found = self.vectors.get(known)
-        return {key for key, there in zip(known, found, strict=True) if there}
+        return {key for key, there in zip(known, self.vectors.has(known), strict=True) if there}
 
     def _collect(self, uris: Sequence[str | None], contents: Mapping[str, Content]) -> Embedded:
         entries = [contents.get(uri) if uri else None for uri in uris]
@@ -235,7 +234,7 @@ class _Run:
                     yield key, data
 
     def take(self, stream: Iterable[Streamed[str]]) -> None:
-        """Note what comes out of the stream and store it now and then."""
+        """Note what comes out of the stream, and store what is left when it ends."""
         try:
             for one in stream:
                 if one.vector is None:
@@ -246,18 +245,19 @@ class _Run:
                     self._vectors[one.key] = one.vector
                 self.ready[one.key] = content
                 self._note(self._waiting.pop(one.key), content)
-                if len(self._unstored) >= STORE_EVERY or time.monotonic() - self._stored_at > STORE_AFTER:
-                    self._store()
         finally:
             self._store()
 
     def _note(self, items: Sequence[tuple[int, str]], content: Content) -> None:
+        """Note the outcome of some images, and store all that has gathered now and then."""
         for task_id, uri in items:
             if content.error:
                 log.warning("project %d, task %d: %s", self.project_id, task_id, content.error)
             self.contents[uri] = self._unstored[uri] = content
             if len(self.contents) % REPORT_EVERY == 0:
                 self.progress("embed", len(self.contents), self.total)
+        if len(self._unstored) >= STORE_EVERY or time.monotonic() - self._stored_at > STORE_AFTER:
+            self._store()
 
     def _store(self) -> None:
         if self._vectors:

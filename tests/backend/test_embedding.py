@@ -176,6 +176,20 @@ def _die_at(monkeypatch: pytest.MonkeyPatch, times: int) -> object:
     return store
 
 
+def test_failures_are_stored_as_they_come(room: EmbeddingRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedding, "STORE_EVERY", 8)
+    monkeypatch.setattr(Files, "fetch", _missing)
+    with pytest.raises(KeyboardInterrupt):
+        room.embed(7, list(range(40)), [f"{number}.png" for number in range(40)], silent)
+    assert 8 <= len(room.store.contents()) < 40
+
+
+def _missing(files: Files, uri: str, task_id: int, project_id: int) -> bytes:
+    if uri == "30.png":
+        raise KeyboardInterrupt
+    raise ImageFetchError(task_id, uri, "404")
+
+
 def test_progress_moves_and_may_end_it(room: EmbeddingRoom) -> None:
     seen: list[tuple[int, int]] = []
     room.embed(7, list(range(200)), [f"{n}.png" for n in range(200)], lambda _, *at: seen.append(at))
