@@ -27,6 +27,8 @@ class Targets:
         Class index in the order of the label config, -1 without a label.
     annotators : list of int or None, length n
         Who gave the deciding annotation.
+    agreement : ndarray of float, shape (n,)
+        Share of the other annotators who gave the same label; NaN where there is nobody else to agree.
     unfinished : ndarray of bool, shape (n,)
         True where Label Studio still wants annotations.
     touched : ndarray of bool, shape (n,)
@@ -39,6 +41,7 @@ class Targets:
     uris: list[str | None]
     labels: np.ndarray
     annotators: list[int | None]
+    agreement: np.ndarray
     unfinished: np.ndarray
     touched: np.ndarray
     states: list[str]
@@ -63,16 +66,19 @@ def build_targets(snapshot: Snapshot, kind: ChoicesKind, reviewers: Collection[s
     tasks = [snapshot.tasks[task_id] for task_id in sorted(snapshot.tasks)]
     labels = np.full(len(tasks), -1, dtype=np.int64)
     annotators: list[int | None] = [None] * len(tasks)
+    agreement = np.full(len(tasks), np.nan)
     for row, task in enumerate(tasks):
         resolved = resolve(task, kind, reviewers)
         if resolved is not None:
             labels[row] = resolved.label
             annotators[row] = resolved.annotator
+            agreement[row] = resolved.agreement
     return Targets(
         ids=np.array([task.id for task in tasks], dtype=np.int64),
         uris=[kind.image_uri(task.data) for task in tasks],
         labels=labels,
         annotators=annotators,
+        agreement=agreement,
         unfinished=np.array([not task.is_labeled for task in tasks], dtype=bool),
         touched=np.array([bool(task.annotations) for task in tasks], dtype=bool),
         states=[annotation_state(task) for task in tasks],

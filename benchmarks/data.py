@@ -28,7 +28,6 @@ SETS = {
     ),
     "flowers5_128": "the photographs of TensorFlow's flowers tutorial, 128 pixels wide, with `labels` from 0 to 4",
 }
-_BATCH = 512
 _IMAGES = ("jpeg", "offset", "train_images", "test_images")
 
 
@@ -110,19 +109,21 @@ def load_vectors(pack: Pack, weights: Path | None, cache: Path, console: Console
                 f"no --weights FILE: give a checkpoint of timm's {MODEL}, for example from "
                 f"huggingface.co/timm/{MODEL}.ra_in1k"
             )
+        from ml.embedders import embed_stream
         from ml.embedders.timm_backbone import TimmEmbedder
+        from ml.images import ImageLimits
 
         embedder = TimmEmbedder(MODEL, checkpoint=str(weights), image_size=SIDE)
         files = pack.images()
+        stream = embed_stream(embedder, enumerate(files), limits=ImageLimits())
         parts = [
-            embedder.embed(
-                [Image.open(io.BytesIO(file)).convert("RGB") for file in files[start : start + _BATCH]]
-            )
-            for start in track(range(0, len(files), _BATCH), f"embedding {pack.name}", console=console)
+            one.vector
+            for one in track(stream, f"embedding {pack.name}", total=len(files), console=console)
+            if one.vector is not None
         ]
         cache.mkdir(parents=True, exist_ok=True)
         partial = kept.with_suffix(".part.npy")
-        np.save(partial, np.concatenate(parts).astype(np.float16))
+        np.save(partial, np.stack(parts).astype(np.float16))
         os.replace(partial, kept)
     return np.asarray(np.load(kept), dtype=np.float32)
 

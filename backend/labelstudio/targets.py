@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -17,11 +18,16 @@ UNTOUCHED = timedelta(seconds=0.1)
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A task's label: class index, who gave it, and the annotation that decided."""
+    """A task's label: class index, who gave it, and the annotation that decided.
+
+    ``agreement`` is the share of the other annotators who gave the same label; NaN where there is nobody else, and
+    where a reviewer has settled it.
+    """
 
     label: int
     annotator: int | None
     annotation: AnnotationRecord
+    agreement: float
 
 
 def resolve(task: TaskRecord, kind: ChoicesKind, reviewers: Collection[str] = ()) -> Resolved | None:
@@ -54,7 +60,17 @@ def resolve(task: TaskRecord, kind: ChoicesKind, reviewers: Collection[str] = ()
         most = max(counts.values())
         candidates = [(label, a) for label, a in votes if counts[label] == most]
     label, deciding = max(candidates, key=lambda vote: (parse_time(vote[1].updated_at), vote[1].id))
-    return Resolved(label, deciding.completed_by, deciding)
+    agreement = math.nan if overruling else _agreement(votes, label, deciding)
+    return Resolved(label, deciding.completed_by, deciding, agreement)
+
+
+def _agreement(votes: list[tuple[int, AnnotationRecord]], label: int, deciding: AnnotationRecord) -> float:
+    """Share of the other annotators' newest annotations with this label: a second one of the same person corrects."""
+    newest: dict[int | None, int] = {}
+    for other, annotation in sorted(votes, key=lambda vote: (parse_time(vote[1].updated_at), vote[1].id)):
+        if annotation.completed_by != deciding.completed_by:
+            newest[annotation.completed_by] = other
+    return sum(other == label for other in newest.values()) / len(newest) if newest else math.nan
 
 
 def marked_ground_truth(annotation: AnnotationRecord) -> bool:

@@ -28,12 +28,13 @@ def make(
         uris=[f"{row}.png" for row in range(n)],
         labels=given,
         annotators=[1] * n,
+        agreement=np.full(n, np.nan),
         unfinished=np.array(unfinished if unfinished is not None else (given < 0).tolist()),
         touched=given >= 0,
         states=[""] * n,
     )
     errors = ["truncated" if row in broken else None for row in range(n)]
-    return targets, Embedded(keys, vectors, errors)
+    return targets, Embedded(keys, vectors, errors, np.full((n, 7), np.nan, dtype=np.float32))
 
 
 def test_the_queue_has_every_unfinished_task_with_an_image_once() -> None:
@@ -59,7 +60,9 @@ def test_without_a_head_there_is_an_order_but_no_scores() -> None:
     assert learned.probs is None
     assert "at least 2 classes" in str(learned.why_not)
     queue = rank(targets, embedded, learned, strategy="diverse_margin", exploration=0.1, head=5, seed=0)
-    lineup = line_up(targets, KIND, embedded, learned, None, queue, np.zeros(10, bool), head=5)
+    noted = ["image dark"] + [""] * 9
+    lineup = line_up(targets, KIND, embedded, learned, None, queue, np.zeros(10, bool), noted=noted, head=5)
+    assert [lineup.rows[task].reason for task in (100, 101)] == ["image dark", ""]
     assert sorted(lineup.queue) == list(range(102, 110))
     assert {row.suggestion for row in lineup.rows.values()} == {""}
     assert lineup.rows[100].priority == 0 < lineup.rows[105].priority
@@ -81,12 +84,14 @@ def test_rows_say_what_was_judged_and_a_reviewed_task_is_never_suspect() -> None
     )
     reviewed = np.zeros(8, bool)
     reviewed[3] = True
-    lineup = line_up(targets, KIND, embedded, learned, judgement, [4, 6, 7], reviewed, head=2)
+    noted = ["outlier"] * 5 + ["image unreadable", "", ""]
+    lineup = line_up(targets, KIND, embedded, learned, judgement, [4, 6, 7], reviewed, noted=noted, head=2)
     suspect, confirmed, broken, next_one = (lineup.rows[100 + row] for row in (2, 3, 5, 4))
     assert (suspect.suspicion, suspect.suggestion, suspect.reason) == (0.93, "cat", "model disagrees")
     assert (confirmed.suspicion, confirmed.reason) == (0, "reviewed")
     assert (broken.priority, broken.confidence, broken.reason) == (0, 0, "image unreadable")
-    assert next_one.priority == 0.999
+    assert (next_one.priority, next_one.reason) == (0.999, "outlier")
+    assert lineup.rows[100].reason == "outlier"  # judged, and nothing found against it
     assert lineup.suspects == 1
 
 

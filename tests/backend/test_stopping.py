@@ -20,7 +20,7 @@ def make(labelled: int, skipped: tuple[int, ...] = ()) -> tuple[Targets, Embedde
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 3, N)
     X = (np.eye(3)[truth] + rng.normal(scale=0.45, size=(N, 3))).astype(np.float32)
-    embedded = Embedded([f"{row:032x}" for row in range(N)], X, [None] * N)
+    embedded = Embedded([f"{row:032x}" for row in range(N)], X, [None] * N, np.full((N, 7), np.nan))
     first = np.argsort(draw(embedded))[:labelled]
     labels = np.full(N, -1)
     labels[first] = truth[first]
@@ -34,6 +34,7 @@ def make(labelled: int, skipped: tuple[int, ...] = ()) -> tuple[Targets, Embedde
             uris=["x"] * N,
             labels=labels,
             annotators=[None] * N,
+            agreement=np.full(N, np.nan),
             unfinished=labels < 0,
             touched=touched,
             states=[""] * N,
@@ -74,4 +75,6 @@ def test_more_is_to_be_gained_from_the_first_labels() -> None:
 def test_without_a_model_there_is_no_signal() -> None:
     targets, embedded, _ = make(1)
     assert stop_signal(targets, embedded, learn(targets, embedded, KIND, warm=None), seed=0) is None
-    assert np.isinf(draw(Embedded([None], np.zeros((1, 3), dtype=np.float32), ["broken"]))).all()
+    assert np.isinf(
+        draw(Embedded([None], np.zeros((1, 3), dtype=np.float32), ["broken"], np.full((1, 7), np.nan)))
+    ).all()
