@@ -80,7 +80,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what says where data, weights and cache are."""
     parser.add_argument("--data", type=Path, help="folder of image sets (.npz)")
     parser.add_argument("--weights", type=Path, help=f"checkpoint of timm's {MODEL}")
-    parser.add_argument("--cache", type=Path, default=Path("var/bench"), help="where vectors are kept")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path("var/bench"),
+        help="where vectors and campaigns are kept; remove what was made by code that has changed since",
+    )
     parser.add_argument(
         "--rows", type=int, help="only the first so many images of a set (suspicion; embed's quality)"
     )

@@ -24,13 +24,13 @@ from typing import Any
 import numpy as np
 import timm
 import torch
-from cleanlab.rank import get_label_quality_scores
 from PIL import Image
 from rich.progress import track
 from sklearn.metrics import average_precision_score
 
 from benchmarks.data import LIMITS, MODEL, SIDE, Pack, embed_files, open_packs, require_weights
 from benchmarks.report import Sheet, Target, at_least, at_most, console, drawing, target_sheet
+from benchmarks.scoring import ours
 from ml.embedders import embed_stream
 from ml.embedders.precision import Forward, half_type
 from ml.embedders.stream import batches, worker_threads
@@ -53,8 +53,8 @@ WAYS = {
 POINTS = 0.003  # that half precision may cost
 QUALITY = {
     "probe_accuracy": "probe accuracy",
-    "ap_aggre_label": "average precision, aggregate",
-    "ap_worse_label": "average precision, worst",
+    "ap_aggre_label": "suspicion's average precision, aggregate",
+    "ap_worse_label": "suspicion's average precision, worst",
 }
 
 
@@ -214,7 +214,8 @@ def embedders(weights: str) -> Iterator[tuple[str, TimmEmbedder]]:
 def quality(weights: str, pack: Pack, rows: int | None) -> dict[str, Any]:
     """Compare what the precisions are worth: a probe on clean labels, suspicion on two sets of human labels."""
     files = pack.images(rows)
-    folds = stable_folds([content_key(data) for data in files], 5)
+    keys = [content_key(data) for data in files]
+    folds = stable_folds(keys, 5)
     clean = pack.labels["clean_label"][: len(files)]
     classes = int(clean.max()) + 1
     figures: dict[str, Any] = {"rows": len(files), "precisions": {}}
@@ -232,9 +233,8 @@ def quality(weights: str, pack: Pack, rows: int | None) -> dict[str, Any]:
         }
         for given in ("aggre_label", "worse_label"):
             y = pack.labels[given][: len(files)]
-            probs = fit_logistic(X, y, classes, folds).oos_probs
-            doubt = get_label_quality_scores(y, probs, method="normalized_margin")
-            found[f"ap_{given}"] = float(average_precision_score(y != clean, -doubt))
+            _, judged = ours(X, y, classes, keys)
+            found[f"ap_{given}"] = float(average_precision_score(y != clean, judged.suspicion))
         figures["precisions"][name] = found
     return figures
 
