@@ -26,7 +26,7 @@ from rich.progress import track
 from sklearn.datasets import load_digits
 
 from backend.status import Status, read_status
-from benchmarks.report import Sheet, Target, at_most, console, drawing, target_sheet
+from benchmarks.report import Sheet, Target, at_most, console, drawing, peak_memory, target_sheet
 from benchmarks.webhook import measure
 from demo.label_studio import Account, LabelStudioServer
 from demo.lineup import LineupServer
@@ -138,14 +138,6 @@ def learned(lineup: LineupServer, project: int) -> str:
     """Return the version of the last refresh that ended."""
     last = status(lineup, project).last_refresh
     return last.version if last else ""
-
-
-def peak_memory(pid: int) -> int:
-    """Return the largest resident memory a process has had, in bytes."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f"/proc/{pid}/status does not tell the peak memory")
 
 
 def wait_for(what: str, check: Callable[[], bool], timeout: float, pause: float = 0.1) -> float:

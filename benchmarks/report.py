@@ -139,6 +139,20 @@ def drawing(path: Path, columns: int = 1, size: tuple[float, float] = (9, 3.6)) 
     plt.close(figure)
 
 
+def peak_memory(pid: int | str = "self") -> int:
+    """Return the largest resident memory a process has had since it began its program, in bytes.
+
+    Raises
+    ------
+    RuntimeError
+        If the system does not tell.
+    """
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"/proc/{pid}/status does not tell the peak memory")
+
+
 def _plain(value: Any) -> Any:
     """Return figures with five significant digits, and None for what is not a number."""
     if isinstance(value, dict):

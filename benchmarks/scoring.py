@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import resource
 import time
 import warnings
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
-from benchmarks.report import console
+from benchmarks.report import console, peak_memory
 from ml.heads.ensemble import Ensemble, fit_ensemble
 from ml.suspicion import Judgement, make_judge
 
@@ -78,19 +77,14 @@ def score_made_up(n: int, d: int, n_classes: int) -> dict[str, float]:
     X = centres[y] * np.float32(0.35) + rng.standard_normal((n, d), dtype=np.float32)
     keys = [f"{row:032x}" for row in range(n)]
     ours(X[:500], y[:500] % 2, 2, keys[:500])  # imports and thread pools are not what is measured
-    before = _peak()
+    before = peak_memory() / 2**30
     seconds, (fit, _) = timed(lambda: ours(X, y, n_classes, keys))
     return {
         "rows": n,
         "dim": d,
         "classes": n_classes,
         "seconds": seconds,
-        "peak_gib": _peak(),
+        "peak_gib": peak_memory() / 2**30,
         "peak_before_gib": before,
         "accuracy": float((fit.oos_probs.argmax(axis=1) == y).mean()),
     }
-
-
-def _peak() -> float:
-    """Return the most memory this process has held, in GiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
