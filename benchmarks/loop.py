@@ -125,8 +125,8 @@ class Annotators:
             ended.set()
             for thread in threads:
                 thread.join()
-        if failures:
-            raise failures[0]
+            if failures:  # also where the block gave up waiting for people who had stopped
+                raise failures[0]
 
 
 def status(lineup: LineupServer, project: int) -> Status:
@@ -213,7 +213,9 @@ def idle_cleanup(server: LabelStudioServer, project: int, people: Annotators, su
 
 def add_arguments(parser: argparse._ArgumentGroup) -> None:
     """Add this benchmark's own arguments."""
-    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument(
+        "--images", type=int, default=10_000, help="enough for people to label until the end: 2,000 or more"
+    )
     parser.add_argument("--labelled", type=int, default=1_000)
 
 
