@@ -337,7 +337,9 @@ def plot(figures: dict[str, Any], path: Path) -> None:
                 ("usual recipe", usual["submit_p95_s"], usual["submit_max_s"]),
             )
         ):
-            axes.bar_label(axes.barh(name, p95, color=f"C{index}"), fmt="%.2f", padding=6, fontsize=8)
+            axes.bar_label(
+                axes.barh(name, p95, color=f"C{index}"), fmt="%.2f", label_type="center", color="white"
+            )
             if longest is not None:
                 axes.plot(longest, index, marker="|", color="black")
         axes.invert_yaxis()
