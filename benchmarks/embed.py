@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from benchmarks.report import Sheet, Target, at_least, at_most, console, drawing
 from benchmarks.scoring import ours
 from ml.embedders import embed_stream
 from ml.embedders.precision import Forward, half_type
-from ml.embedders.stream import batches, worker_threads
+from ml.embedders.stream import worker_threads
 from ml.embedders.timm_backbone import TimmEmbedder
 from ml.folds import stable_folds
 from ml.heads.logistic import fit_logistic
@@ -120,7 +121,7 @@ def store_stream(embedder: TimmEmbedder, files: Iterable[bytes], store: VectorSt
     """Embed files into the store, as the loop does."""
     stored = 0
     stream = embed_stream(embedder, ((content_key(data), data) for data in files), limits=LIMITS)
-    for part in batches(stream, PUT):
+    while part := list(islice(stream, PUT)):
         good = [one for one in part if one.vector is not None]
         store.put([one.key for one in good], np.stack([one.vector for one in good]))
         stored += len(good)
@@ -164,11 +165,11 @@ def plain_network(weights: str) -> tuple[torch.nn.Module, Callable[[Image.Image]
 
 def ready(embedder: TimmEmbedder, files: Sequence[bytes]) -> list[torch.Tensor]:
     """Return batches of input tensors."""
-    images = [embedder.prepare(Image.open(io.BytesIO(data)).convert("RGB")) for data in files]
-    return [
-        embedder.preprocess.normalise(torch.from_numpy(np.stack(batch)))
-        for batch in batches(images, embedder.batch_size)
-    ]
+    images = (embedder.prepare(Image.open(io.BytesIO(data)).convert("RGB")) for data in files)
+    tensors = []
+    while batch := list(islice(images, embedder.batch_size)):
+        tensors.append(embedder.preprocess.normalise(torch.from_numpy(np.stack(batch))))
+    return tensors
 
 
 def speed(weights: str, files: Sequence[bytes], rounds: int, count: int) -> dict[str, Any]:
