@@ -6,13 +6,17 @@ LS_VENV ?= .venv-label-studio
 SDK_VENV ?= .venv-sdk
 ONCE ?=
 PYTEST_ARGS ?=
+BENCH ?=
+DATA ?=
+WEIGHTS ?=
+BENCH_ARGS ?=
 
 export LS_VENV SDK_VENV
 PY := $(VENV)/bin/python
 ENVIRONMENT := @$(PYTHON) scripts/environment.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-lineup setup-label-studio setup-sdk demo test lint bench clean clean-all
+.PHONY: help setup setup-lineup setup-label-studio setup-sdk demo test lint bench bench-docs clean clean-all
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -40,8 +44,11 @@ lint: setup-lineup ## ruff and mypy
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
-bench: setup ## measure the loop: 10,000 images, three annotators
-	@$(PY) -m benchmarks.loop
+bench: setup ## measure all, or BENCH=suspicion|priority|embed|loop; DATA=folder of image sets, WEIGHTS=checkpoint
+	@$(PY) -m benchmarks $(BENCH) $(if $(DATA),--data "$(DATA)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(BENCH_ARGS)
+
+bench-docs: setup-lineup ## put the figures of the last measurements into README and docs
+	@$(PY) -m benchmarks.readme
 
 clean: ## remove what tests and demo left: caches, the demo's state
 	rm -rf .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info var

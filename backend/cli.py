@@ -184,7 +184,7 @@ def refresh(
         bool, typer.Option("--wait", help="Stay until it has ended and show what it did.")
     ] = False,
     full: Annotated[
-        bool, typer.Option("--full", help="Read every task anew, not only what changed.")
+        bool, typer.Option("--full", help="Read every task anew, and images that were not measured yet.")
     ] = False,
     timeout: Annotated[
         float, typer.Option(min=1, help="With --wait: give up after this many seconds.")

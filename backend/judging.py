@@ -10,6 +10,7 @@ import numpy as np
 from backend.embedding import Embedded
 from backend.labelstudio.kind import Kind
 from backend.learning import Learned
+from backend.looks import Looks
 from backend.settings import Settings
 from backend.snapshot import History
 from backend.targets import Targets
@@ -25,6 +26,7 @@ def judge_labels(
     kind: Kind,
     reviewed: np.ndarray,
     histories: Mapping[int, History],
+    looks: Looks,
     settings: Settings,
 ) -> Judgement | MultiJudgement | None:
     """Return the judgement of the labelled tasks with a vector, in ascending order of rows; None without a head.
@@ -46,6 +48,9 @@ def judge_labels(
         method=settings.suspicion_score or DEFAULT,
         filter_by=settings.suspicion_filter or None,
         precision=settings.review_precision,
+        agreement=targets.agreement[rows],
+        outlier=looks.outlier[rows],
+        image=[looks.image[row] for row in rows.tolist()],
         **learned.fit.evidence(),
     )
     return replace(judgement, reason=_with_twins(judgement, targets.ids[rows]))

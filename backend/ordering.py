@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,6 +84,7 @@ def line_up(
     ranked: list[int],
     reviewed: np.ndarray,
     *,
+    noted: Sequence[str],
     head: int,
 ) -> Lineup:
     """Put together the row of every task.
@@ -95,13 +97,15 @@ def line_up(
         Rows of unfinished tasks, best first.
     reviewed : ndarray of bool, shape (n,)
         Tasks whose label a person has confirmed or corrected since it was suspect: never suspect again.
+    noted : sequence of str, length n
+        Reasons that need no model, for tasks that the judgement gives none.
     """
     n = len(targets.ids)
     priority = np.zeros(n)
     priority[ranked] = rank_priorities(len(ranked), head)
     suspicion, confidence = np.zeros(n), np.zeros(n)
-    reason = ["image unreadable" if error else "" for error in embedded.errors]
     suggestion = np.full(n, "", dtype=object)
+    reason = list(noted)
     if learned.probs is not None:
         seen = np.flatnonzero(embedded.ok)
         decided, confidence[seen] = learned.learner.decide(learned.probs[seen])
@@ -112,7 +116,7 @@ def line_up(
         suggestion[rows] = [kind.text(label) for label in judgement.suggestion]
         confidence[rows] = judgement.confidence
         for row, why in zip(rows.tolist(), judgement.reason, strict=True):
-            reason[row] = why
+            reason[row] = why or reason[row]
     suspicion[reviewed] = 0.0
     for row in np.flatnonzero(reviewed).tolist():
         reason[row] = "reviewed"

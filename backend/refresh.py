@@ -26,6 +26,7 @@ from backend.labelstudio.kind import Kind
 from backend.labelstudio.predictions import Prediction
 from backend.labelstudio.reader import read_project
 from backend.learning import Learned, learn
+from backend.looks import Looks, look
 from backend.ordering import Lineup, line_up, rank
 from backend.project import LEARNED, PINNED, THRESHOLD, Project
 from backend.publish import Outcome, Publisher, order_predictions
@@ -39,13 +40,14 @@ from backend.targets import Targets, build_targets, first_labels, reviewed
 from ml.embedders import Embedder, make_embedder
 from ml.images import ImageLimits
 from ml.learners import Fit, find_learner
+from ml.survey import Survey
 from ml.vectors import VectorStore
 
 log = logging.getLogger(__name__)
 
 KEEP_VERSIONS = 20
 # reasons that ask for work even where nothing changed
-FORCING = frozenset({"start", "setup", "connect", "rollback", "cli", "START_TRAINING"})
+FORCING = frozenset({"start", "setup", "connect", "rollback", "cli", "full", "START_TRAINING"})
 
 
 @dataclass
@@ -123,6 +125,7 @@ class Refresher:
         self._reconciled: set[int] = set()
         # the last fit of each project and label config, to start the next one from
         self._fits: dict[tuple[int, str], Fit] = {}
+        self._surveys: dict[int, Survey] = {}
 
     @cached_property
     def client(self) -> LabelStudioClient:
@@ -229,13 +232,20 @@ class Refresher:
                 self.fetcher,
                 ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
             )
-            embedded = room.embed(project.id, targets.ids.tolist(), targets.uris, progress)
+            embedded = room.embed(
+                project.id, targets.ids.tolist(), targets.uris, progress, measure_all="full" in reasons
+            )
+        progress("look", 0, 1)
+        with result.timed("look"):
+            looks, self._surveys[project.id] = look(
+                embedded, settings.outliers, self._surveys.get(project.id)
+            )
         progress("learn", 0, 1)
         with result.timed("learn"):
             learned, version = self._learn(project, kind, targets, embedded, result)
         progress("order", 0, 1)
         with result.timed("order"):
-            lineup = self._order(project, kind, targets, embedded, learned, version, result)
+            lineup = self._order(project, kind, targets, embedded, looks, learned, version, result)
         version_id = version.id if version else UNTRAINED
         result.stop = self._stop(targets, embedded, learned, version, result)
         outcome = Outcome(
@@ -308,13 +318,14 @@ class Refresher:
         kind: Kind,
         targets: Targets,
         embedded: Embedded,
+        looks: Looks,
         learned: Learned,
         version: Version | None,
         result: RefreshResult,
     ) -> Lineup:
         histories = project.store.histories()
         checked = reviewed(targets, histories)
-        judgement = judge_labels(targets, embedded, learned, kind, checked, histories, self.settings)
+        judgement = judge_labels(targets, embedded, learned, kind, checked, histories, looks, self.settings)
         result.expected_wrong = round(judgement.expected_wrong, 1) if judgement else None
         ranked = rank(
             targets,
@@ -333,6 +344,7 @@ class Refresher:
             judgement,
             ranked,
             checked,
+            noted=looks.reasons(targets.agreement),
             head=self.settings.head_size,
         )
 

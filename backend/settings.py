@@ -10,6 +10,7 @@ from pydantic import AnyHttpUrl, Field, SecretStr, TypeAdapter, field_validator,
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ml.acquisition import find_strategy
+from ml.outliers import make_outliers
 from ml.suspicion.filters import check_filter
 from ml.suspicion.scores import make_score
 
@@ -84,6 +85,10 @@ class Settings(BaseSettings):
         "auto",
         description="Query strategy that ranks unlabelled tasks: `auto`, or for example `margin`, `entropy`, `random`.",
     )
+    outliers: str = Field(
+        "knn_distance",
+        description="How images unlike all others are found: `knn_distance`, `isolation_forest`, `dbscan`, or `off`.",
+    )
     exploration: float = Field(
         0.1, ge=0, le=1, description="Share of the head of the queue that is drawn uniformly at random."
     )
@@ -137,6 +142,13 @@ class Settings(BaseSettings):
     @classmethod
     def _strategy(cls, value: str) -> str:
         find_strategy(value)  # raises ValueError with the names there are
+        return value
+
+    @field_validator("outliers")
+    @classmethod
+    def _outliers(cls, value: str) -> str:
+        if value != "off":
+            make_outliers(value)  # raises ValueError with the names there are
         return value
 
     @field_validator("suspicion_score")

@@ -15,13 +15,14 @@ CREATE TABLE IF NOT EXISTS tasks (
     id INTEGER PRIMARY KEY, created_at TEXT NOT NULL, updated_at TEXT NOT NULL, is_labeled INTEGER NOT NULL,
     data TEXT NOT NULL, annotations TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS content (
-    uri TEXT PRIMARY KEY, key TEXT, error TEXT, tried_at REAL NOT NULL);
+    uri TEXT PRIMARY KEY, key TEXT, error TEXT, tried_at REAL NOT NULL, measures BLOB);
 CREATE TABLE IF NOT EXISTS history (
     task INTEGER PRIMARY KEY, given TEXT NOT NULL, given_by INTEGER, suspected_state TEXT);
 CREATE TABLE IF NOT EXISTS posted (
     version TEXT NOT NULL, task INTEGER NOT NULL, prediction INTEGER, score REAL, PRIMARY KEY (version, task));
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
+_CONTENT = "uri, key, error, tried_at, measures"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +66,15 @@ class ProjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What is behind an image URI: the digest of its bytes, or the reason it cannot be used."""
+    """What is behind an image URI: the digest of its bytes, or the reason it cannot be used.
+
+    ``measures`` are those of `ml.quality.measure` as little-endian float32; None where they were not taken.
+    """
 
     key: str | None
     error: str | None
     tried_at: float
+    measures: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,7 @@ class SnapshotStore:
         with self._connect() as db:
             db.execute("PRAGMA journal_mode=WAL")
             db.executescript(_SCHEMA)
+            _add_missing_columns(db)
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
@@ -191,11 +197,11 @@ class SnapshotStore:
         """Return what is known of image URIs: all, or those asked for."""
         with self._connect() as db:
             if uris is None:
-                rows = db.execute("SELECT uri, key, error, tried_at FROM content").fetchall()
+                rows = db.execute(f"SELECT {_CONTENT} FROM content").fetchall()
             else:
                 asked = json.dumps(list(uris))
                 rows = db.execute(
-                    "SELECT uri, key, error, tried_at FROM content WHERE uri IN (SELECT value FROM json_each(?))",
+                    f"SELECT {_CONTENT} FROM content WHERE uri IN (SELECT value FROM json_each(?))",
                     (asked,),
                 ).fetchall()
         return {row[0]: Content(*row[1:]) for row in rows}
@@ -204,8 +210,8 @@ class SnapshotStore:
         """Remember what is behind image URIs."""
         with self._connect() as db:
             db.executemany(
-                "INSERT OR REPLACE INTO content VALUES (?, ?, ?, ?)",
-                [(uri, c.key, c.error, c.tried_at) for uri, c in contents.items()],
+                f"INSERT OR REPLACE INTO content ({_CONTENT}) VALUES (?, ?, ?, ?, ?)",
+                [(uri, c.key, c.error, c.tried_at, c.measures) for uri, c in contents.items()],
             )
 
     def has_broken_before(self, tried_at: float) -> bool:
@@ -272,3 +278,16 @@ class SnapshotStore:
         """Keep a JSON value under ``name``."""
         with self._connect() as db:
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
+
+
+def _add_missing_columns(db: sqlite3.Connection) -> None:
+    """Bring a database of an earlier Lineup up to date; everything in it stays."""
+    if "measures" in _columns(db, "content"):
+        return
+    db.execute("BEGIN IMMEDIATE")  # the server and the worker may both be the first to look
+    if "measures" not in _columns(db, "content"):
+        db.execute("ALTER TABLE content ADD COLUMN measures BLOB")
+
+
+def _columns(db: sqlite3.Connection, table: str) -> set[str]:
+    return {row[1] for row in db.execute(f"PRAGMA table_info({table})")}

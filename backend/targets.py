@@ -30,6 +30,8 @@ class Targets:
         Which tasks have a label: the empty set is one.
     annotators : list of int or None, length n
         Who gave the deciding annotation.
+    agreement : ndarray of float, shape (n,)
+        Share of the other annotators who gave the same label; NaN where there is nobody else to agree.
     unfinished : ndarray of bool, shape (n,)
         True where Label Studio still wants annotations.
     touched : ndarray of bool, shape (n,)
@@ -43,6 +45,7 @@ class Targets:
     labels: np.ndarray
     labelled: np.ndarray
     annotators: list[int | None]
+    agreement: np.ndarray
     unfinished: np.ndarray
     touched: np.ndarray
     states: list[str]
@@ -67,17 +70,20 @@ def build_targets(snapshot: Snapshot, kind: Kind, reviewers: Collection[str]) ->
     tasks = [snapshot.tasks[task_id] for task_id in sorted(snapshot.tasks)]
     labels, labelled = kind.blank(len(tasks)), np.zeros(len(tasks), dtype=bool)
     annotators: list[int | None] = [None] * len(tasks)
+    agreement = np.full(len(tasks), np.nan)
     for row, task in enumerate(tasks):
         resolved = resolve(task, kind, reviewers)
         if resolved is not None:
             labels[row], labelled[row] = resolved.label, True
             annotators[row] = resolved.annotator
+            agreement[row] = resolved.agreement
     return Targets(
         ids=np.array([task.id for task in tasks], dtype=np.int64),
         uris=[kind.image_uri(task.data) for task in tasks],
         labels=labels,
         labelled=labelled,
         annotators=annotators,
+        agreement=agreement,
         unfinished=np.array([not task.is_labeled for task in tasks], dtype=bool),
         touched=np.array([bool(task.annotations) for task in tasks], dtype=bool),
         states=[annotation_state(task) for task in tasks],

@@ -1,27 +1,23 @@
 """How fast image files become stored vectors, and what half precision costs them.
 
-Run with ``python -m benchmarks.embed --data DIR --weights FILE``. Speed: Lineup's stream beside the pure forward
-pass over ready tensors and the one-image-at-a-time loop of the usual example backend, in turns within one run, so
-that the ratios hold on a busy machine. Quality: accuracy of a probe and average precision of label-error detection
-on vectors of both precisions. Store: opening and reading a million vectors. Prints tables and writes
-``benchmarks/results/embed.json`` and ``embed.png``.
+``python -m benchmarks embed --data DIR --weights FILE``. Speed: Lineup's stream beside the pure forward pass over
+ready tensors and the one-image-at-a-time loop of the usual example backend, in turns within one run, so that the
+ratios hold on a busy machine. Quality: accuracy of a probe and average precision of label-error detection on
+vectors of both precisions. Store: opening and reading a million vectors.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
-import platform
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import pairwise
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -29,45 +25,68 @@ from typing import Any
 import numpy as np
 import timm
 import torch
-from cleanlab.rank import get_label_quality_scores
 from PIL import Image
-from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 from sklearn.metrics import average_precision_score
 
+from benchmarks.data import LIMITS, MODEL, SIDE, Pack, embed_files, open_packs, require_weights
+from benchmarks.report import Sheet, Target, at_least, at_most, console, drawing, target_sheet
+from benchmarks.scoring import ours
 from ml.embedders import embed_stream
 from ml.embedders.precision import Forward, half_type
-from ml.embedders.stream import batches, worker_threads
-from ml.embedders.threads import usable_cpus
+from ml.embedders.stream import worker_threads
 from ml.embedders.timm_backbone import TimmEmbedder
 from ml.folds import stable_folds
 from ml.heads.logistic import fit_logistic
-from ml.images import ImageLimits
 from ml.segments import KEY_DTYPE, write_segment
 from ml.vectors import VectorStore, content_key
 
-RESULTS = Path(__file__).parent / "results"
-MODEL = "mobilenetv2_100"
-SIDE = 128
 PACKS = ("cifar10n_20k", "flowers5_128")
+FILES = 4096  # of a set that rounds are drawn from
 PUT = 512  # vectors a write to the store
-LIMITS = ImageLimits()
 WAYS = {
-    "stream": "JPEG bytes to store",
-    "forward": "pure forward, ready tensors",
-    "all_cores": "the same, a batch on all cores",
+    "stream": "JPEG bytes to stored vectors",
+    "forward": "pure forward pass over ready tensors, a batch a core",
+    "all_cores": "pure forward pass over ready tensors, a batch on all cores",
     "one_by_one": "one image at a time, fp32, all cores",
     "one_core": "one image at a time, fp32, one core",
 }
-console = Console()
+POINTS = 0.003  # that half precision may cost
+QUALITY = {
+    "probe_accuracy": "probe accuracy",
+    "ap_aggre_label": "suspicion's average precision, aggregate",
+    "ap_worse_label": "suspicion's average precision, worst",
+}
 
-FETCH = f"""What this benchmark needs:
-  --data DIR      with {" or ".join(f"{pack}.npz" for pack in PACKS)}: arrays `jpeg` (all files, one after the other,
-                  uint8) and `offset` (n + 1); the first also with `clean_label`, `aggre_label` and `worse_label`.
-                  Images: www.cs.toronto.edu/~kriz/cifar.html; labels: github.com/UCSC-REAL/cifar-10-100n
-  --weights FILE  a checkpoint of timm's {MODEL}, such as model.safetensors of
-                  huggingface.co/timm/{MODEL}.ra_in1k"""
+
+def add_arguments(parser: argparse._ArgumentGroup) -> None:
+    """Add this benchmark's own arguments."""
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--count", type=int, default=512, help="images a round")
+    parser.add_argument("--stored", type=int, default=1_000_000, help="rows of the large store")
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure speed on the sets that are there, quality on that with human labels, and the store.
+
+    Raises
+    ------
+    Missing
+        If no set is there, or the weights are not.
+    """
+    packs = open_packs(PACKS, options.data)
+    weights = require_weights(options.weights)
+    figures: dict[str, Any] = {
+        "half": str(half_type("cpu")),
+        "speed": {
+            pack.name: speed(weights, pack.images(FILES), options.rounds, options.count) for pack in packs
+        },
+        "store": big_store(options.stored),
+    }
+    human = [pack for pack in packs if "clean_label" in pack.labels]
+    if human:
+        figures["quality"] = quality(weights, human[0], options.rows)
+    return figures
 
 
 @dataclass
@@ -98,20 +117,11 @@ class Timed:
         }
 
 
-def read_pack(path: Path, count: int) -> tuple[list[bytes], dict[str, np.ndarray]]:
-    """Return the first image files of a pack, and its label arrays."""
-    with np.load(path, allow_pickle=False) as pack:
-        data, offset = pack["jpeg"].tobytes(), pack["offset"]
-        files = [data[start:stop] for start, stop in pairwise(offset[: count + 1])]
-        labels = {name: pack[name][: len(files)] for name in pack.files if name.endswith("label")}
-    return files, labels
-
-
 def store_stream(embedder: TimmEmbedder, files: Iterable[bytes], store: VectorStore) -> int:
     """Embed files into the store, as the loop does."""
     stored = 0
     stream = embed_stream(embedder, ((content_key(data), data) for data in files), limits=LIMITS)
-    for part in batches(stream, PUT):
+    while part := list(islice(stream, PUT)):
         good = [one for one in part if one.vector is not None]
         store.put([one.key for one in good], np.stack([one.vector for one in good]))
         stored += len(good)
@@ -155,11 +165,11 @@ def plain_network(weights: str) -> tuple[torch.nn.Module, Callable[[Image.Image]
 
 def ready(embedder: TimmEmbedder, files: Sequence[bytes]) -> list[torch.Tensor]:
     """Return batches of input tensors."""
-    images = [embedder.prepare(Image.open(io.BytesIO(data)).convert("RGB")) for data in files]
-    return [
-        embedder.preprocess.normalise(torch.from_numpy(np.stack(batch)))
-        for batch in batches(images, embedder.batch_size)
-    ]
+    images = (embedder.prepare(Image.open(io.BytesIO(data)).convert("RGB")) for data in files)
+    tensors = []
+    while batch := list(islice(images, embedder.batch_size)):
+        tensors.append(embedder.preprocess.normalise(torch.from_numpy(np.stack(batch))))
+    return tensors
 
 
 def speed(weights: str, files: Sequence[bytes], rounds: int, count: int) -> dict[str, Any]:
@@ -188,6 +198,7 @@ def speed(weights: str, files: Sequence[bytes], rounds: int, count: int) -> dict
     result: dict[str, Any] = {way: one.figures(timed["forward"]) for way, one in timed.items()}
     for way in ("one_by_one", "one_core"):
         result[f"times_{way}"] = timed["stream"].figures(timed[way])["of_reference"]
+    result["stream_of_all_cores"] = timed["stream"].figures(timed["all_cores"])["of_reference"]
     return {"fingerprint": embedder.fingerprint, "workers": embedder.workers, **result}
 
 
@@ -201,45 +212,46 @@ def embedders(weights: str) -> Iterator[tuple[str, TimmEmbedder]]:
         yield "bf16 everywhere", everywhere
 
 
-def quality(weights: str, files: Sequence[bytes], labels: dict[str, np.ndarray]) -> dict[str, Any]:
+def quality(weights: str, pack: Pack, rows: int | None) -> dict[str, Any]:
     """Compare what the precisions are worth: a probe on clean labels, suspicion on two sets of human labels."""
-    folds = stable_folds([content_key(data) for data in files], 5)
-    clean = labels["clean_label"]
+    files = pack.images(rows)
+    keys = [content_key(data) for data in files]
+    folds = stable_folds(keys, 5)
+    clean = pack.labels["clean_label"][: len(files)]
     classes = int(clean.max()) + 1
-    figures: dict[str, Any] = {}
+    figures: dict[str, Any] = {"rows": len(files), "precisions": {}}
     exact = None
     for name, embedder in embedders(weights):
-        stream = embed_stream(embedder, enumerate(files), limits=LIMITS)
-        vectors = [one.vector for one in track(stream, name, total=len(files), console=console)]
-        X = np.stack(vectors).astype(np.float16).astype(np.float32)
+        X = embed_files(embedder, files, name)
         exact = X if exact is None else exact
         cosine = (X * exact).sum(axis=1) / np.linalg.norm(X, axis=1) / np.linalg.norm(exact, axis=1)
         probe = fit_logistic(X, clean, classes, folds).oos_probs
-        figures[name] = {
+        found = {
             "fingerprint": embedder.fingerprint,
             "cosine_mean": float(cosine.mean()),
             "cosine_min": float(cosine.min()),
             "probe_accuracy": float((probe.argmax(axis=1) == clean).mean()),
         }
         for given in ("aggre_label", "worse_label"):
-            y = labels[given]
-            probs = fit_logistic(X, y, classes, folds).oos_probs
-            doubt = get_label_quality_scores(y, probs, method="normalized_margin")
-            figures[name][f"ap_{given}"] = float(average_precision_score(y != clean, -doubt))
+            y = pack.labels[given][: len(files)]
+            _, judged = ours(X, y, classes, keys)
+            found[f"ap_{given}"] = float(average_precision_score(y != clean, judged.suspicion))
+        figures["precisions"][name] = found
     return figures
 
 
-def big_store(rows: int = 1_000_000, dim: int = 512, reads: int = 10_000) -> dict[str, float]:
+def big_store(rows: int, dim: int = 512) -> dict[str, float]:
     """Open a large store and read scattered vectors from it, in a fresh process."""
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         path = VectorStore(Path(folder), "big", dim).path
         keys = np.sort(np.frombuffer(rng.bytes(KEY_DTYPE.itemsize * rows), dtype=KEY_DTYPE))
-        block = rng.standard_normal((rows // 100, dim), dtype=np.float32).astype(np.float16)
+        reads = rows // 100
+        block = rng.standard_normal((reads, dim), dtype=np.float32).astype(np.float16)
         write_segment(path, keys, dim, (block for _ in range(100)))
         wanted = [bytes(key).ljust(KEY_DTYPE.itemsize, b"\0").hex() for key in rng.choice(keys, reads, False)]
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            return {"rows": rows} | pool.submit(read_store, folder, dim, wanted).result()
+            return {"rows": rows, "dim": dim} | pool.submit(read_store, folder, dim, wanted).result()
 
 
 def read_store(folder: str, dim: int, wanted: list[str]) -> dict[str, float]:
@@ -265,118 +277,107 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def show(figures: dict[str, Any]) -> None:
-    """Print the tables."""
+def targets(figures: dict[str, Any]) -> list[Target]:
+    """Return what was aimed at."""
+    found = []
     for pack, one in figures["speed"].items():
-        table = Table(
-            title=f"{pack}: {MODEL} at {SIDE} px, JPEG bytes to stored vectors ({one['fingerprint']})"
-        )
-        for column in ("", "images/s", "core ms an image", "of pure forward", "by core time"):
-            table.add_column(column, justify="left" if not column else "right")
-        for way, text in WAYS.items():
-            row = one[way]
-            table.add_row(
-                text,
-                f"{row['images_per_s']:,.0f}",
-                f"{row['ms_of_a_core']:.2f}",
-                f"{row['of_reference']:.2f}",
-                f"{row['of_reference_by_cpu']:.2f}",
+        ratio = one["stream"]["of_reference"]
+        usual = one["stream_of_all_cores"]
+        found += [
+            at_least(
+                f"{pack}: of the pure forward pass, a batch a core (ours, the faster)", ratio, 0.9, "{:.2f}"
+            ),
+            at_least(
+                f"{pack}: of the pure forward pass, a batch on all cores (torch's usual)",
+                usual,
+                0.9,
+                "{:.2f}",
+            ),
+            at_least(
+                f"{pack}: times the loop of one image at a time", one["times_one_by_one"], 3.0, "{:.1f}"
+            ),
+        ]
+    if "quality" in figures:
+        exact, half = (figures["quality"]["precisions"][name] for name in ("fp32", "auto"))
+        found += [
+            at_most(
+                f"{title}: points half precision costs",
+                100 * (exact[key] - half[key]),
+                100 * POINTS,
+                "{:.2f}",
             )
-        console.print(table)
-        console.print(
-            f"  {one['times_one_by_one']:.1f} times the loop on all cores (target 3), "
-            f"{one['times_one_core']:.1f} times the loop on one\n"
-        )
-    if figures.get("quality"):
-        table = Table(title="What the precision costs (5 folds, cifar10n_20k)")
-        for column in ("", "cosine mean", "cosine least", "probe accuracy", "AP aggregate", "AP worst"):
-            table.add_column(column, justify="left" if not column else "right")
-        for name, row in figures["quality"].items():
-            table.add_row(
-                name,
-                f"{row['cosine_mean']:.4f}",
-                f"{row['cosine_min']:.4f}",
-                f"{row['probe_accuracy']:.4f}",
-                f"{row['ap_aggre_label']:.4f}",
-                f"{row['ap_worse_label']:.4f}",
-            )
-        console.print(table)
+            for key, title in QUALITY.items()
+        ]
     store = figures["store"]
-    console.print(
-        f"Store of {store['rows']:,} x 512: opened in {1000 * store['open_s']:.1f} ms; "
-        f"{store['reads']:,} scattered vectors ({store['vectors_mb']:.0f} MB) read in {store['read_s']:.2f} s, "
-        f"memory grew by {store['memory_mb']:.0f} MB"
+    found.append(
+        at_most(f"seconds to open {store['rows']:,} x {store['dim']}", store["open_s"], 1.0, "{:.4f}")
     )
+    what = "memory that scattered reads hold, of the vectors read"
+    found.append(at_most(what, store["memory_mb"] / store["vectors_mb"], 2.0, "{:.1f}"))
+    return found
+
+
+def sheets(figures: dict[str, Any]) -> dict[str, Sheet]:
+    """Return the tables."""
+    speeds = figures["speed"]
+    found = {
+        "targets": target_sheet("embed", targets(figures)),
+        "speed": Sheet(
+            f"{MODEL} at {SIDE} px: images a second (ms of a core an image)",
+            ("", *speeds),
+            [
+                (
+                    text,
+                    *(
+                        f"{one[way]['images_per_s']:,.0f} ({one[way]['ms_of_a_core']:.2f})"
+                        for one in speeds.values()
+                    ),
+                )
+                for way, text in WAYS.items()
+            ],
+        ),
+    }
+    if "quality" in figures:
+        found["precision"] = Sheet(
+            f"What the precision costs, {figures['quality']['rows']:,} images, 5 folds",
+            ("precision", "cosine to fp32, mean", "least", *QUALITY.values()),
+            [
+                (
+                    name,
+                    f"{row['cosine_mean']:.4f}",
+                    f"{row['cosine_min']:.3f}",
+                    *(f"{row[key]:.4f}" for key in QUALITY),
+                )
+                for name, row in figures["quality"]["precisions"].items()
+            ],
+        )
+    store = figures["store"]
+    found["store"] = Sheet(
+        "The vector store",
+        ("vectors", "opened in ms", "vectors read", "of MB", "in seconds", "memory grew by MB"),
+        [
+            (
+                f"{store['rows']:,} x {store['dim']}",
+                f"{1000 * store['open_s']:.1f}",
+                f"{store['reads']:,}",
+                f"{store['vectors_mb']:.1f}",
+                f"{store['read_s']:.2f}",
+                f"{store['memory_mb']:.1f}",
+            )
+        ],
+    )
+    return found
 
 
 def plot(figures: dict[str, Any], path: Path) -> None:
     """Draw images a second of each way."""
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    from matplotlib import pyplot as plt
-
-    fig, axes = plt.subplots(figsize=(7, 2.8), layout="constrained")
-    packs = list(figures["speed"])
-    for index, pack in enumerate(packs):
-        rates = [figures["speed"][pack][way]["images_per_s"] for way in WAYS]
-        places = np.arange(len(WAYS)) + 0.8 * (index + 0.5) / len(packs) - 0.4
-        axes.bar_label(axes.barh(places, rates, 0.8 / len(packs), label=pack), fmt="%.0f", padding=3)
-    axes.set_yticks(np.arange(len(WAYS)), list(WAYS.values()))
-    axes.invert_yaxis()
-    axes.set_xlabel("images a second")
-    axes.legend(frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    fig.savefig(path, dpi=150)
-    plt.close(fig)
-
-
-def main() -> None:
-    """Entry point."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, epilog=FETCH
-    )
-    parser.add_argument("--data", type=Path, default=given("DATA"), help="folder of the image packs")
-    parser.add_argument("--weights", type=Path, default=given("WEIGHTS"), help=f"checkpoint of {MODEL}")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--count", type=int, default=512, help="images a round")
-    parser.add_argument("--images", type=int, default=20_000, help="images for quality; 0: leave it out")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of embed.json and embed.png")
-    args = parser.parse_args()
-    packs = [args.data / f"{pack}.npz" for pack in PACKS] if args.data else []
-    packs = [path for path in packs if path.is_file()]
-    if not packs or not args.weights or not args.weights.is_file():
-        sys.exit(FETCH)
-    figures: dict[str, Any] = {
-        "machine": {"processor": processor(), "cores": usable_cpus(), "half": str(half_type("cpu"))},
-        "speed": {
-            path.stem: speed(str(args.weights), read_pack(path, 4096)[0], args.rounds, args.count)
-            for path in packs
-        },
-        "store": big_store(),
-    }
-    files, labels = read_pack(packs[0], args.images)
-    if files and labels:
-        figures["quality"] = quality(str(args.weights), files, labels)
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "embed.json").write_text(json.dumps(figures, indent=2) + "\n")
-    plot(figures, args.out / "embed.png")
-    show(figures)
-
-
-def given(name: str) -> Path | None:
-    """Return a path from the environment."""
-    value = os.environ.get(f"LINEUP_BENCH_{name}")
-    return Path(value) if value else None
-
-
-def processor() -> str:
-    """Return the processor's name."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.machine()
-
-
-if __name__ == "__main__":
-    main()
+    with drawing(path, size=(8, 3)) as (axes,):
+        speeds = figures["speed"]
+        for index, (pack, one) in enumerate(speeds.items()):
+            rates = [one[way]["images_per_s"] for way in WAYS]
+            places = np.arange(len(WAYS)) + 0.8 * (index + 0.5) / len(speeds) - 0.4
+            bars = axes.barh(places, rates, 0.8 / len(speeds), label=pack)
+            axes.bar_label(bars, fmt="%.0f", padding=3, fontsize=8)
+        axes.set_yticks(np.arange(len(WAYS)), list(WAYS.values()), fontsize=8)
+        axes.invert_yaxis()
+        axes.set_xlabel("images a second")

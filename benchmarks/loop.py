@@ -1,20 +1,15 @@
 """What the loop costs people at work: a real Label Studio on SQLite, 10,000 small images, 1,000 labelled.
 
-Run with ``python -m benchmarks.loop``. Prints a table of Lineup's figures beside those of the usual recipe (import
-a full set of predictions after every training, delete the old one) measured on the same server in the same run,
-and writes ``benchmarks/results/loop.json``.
+``python -m benchmarks loop``. Lineup's figures beside those of the usual recipe (import a full set of predictions
+after every training, delete the old one), measured on the same server in the same run.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
-import json
-import os
-import platform
 import random
 import signal
-import statistics
 import sys
 import tempfile
 import threading
@@ -27,12 +22,11 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 from sklearn.datasets import load_digits
 
 from backend.status import Status, read_status
+from benchmarks.report import Sheet, Target, at_most, console, drawing, peak_memory, target_sheet
 from benchmarks.webhook import measure
 from demo.label_studio import Account, LabelStudioServer
 from demo.lineup import LineupServer
@@ -42,8 +36,6 @@ CONFIG = (
     + "".join(f'<Choice value="{digit}"/>' for digit in range(10))
     + "</Choices></View>"
 )
-RESULTS = Path(__file__).parent / "results" / "loop.json"
-console = Console()
 # seconds between two submits of one annotator, on average
 THINK = 1.0
 
@@ -133,8 +125,8 @@ class Annotators:
             ended.set()
             for thread in threads:
                 thread.join()
-        if failures:
-            raise failures[0]
+            if failures:  # also where the block gave up waiting for people who had stopped
+                raise failures[0]
 
 
 def status(lineup: LineupServer, project: int) -> Status:
@@ -146,14 +138,6 @@ def learned(lineup: LineupServer, project: int) -> str:
     """Return the version of the last refresh that ended."""
     last = status(lineup, project).last_refresh
     return last.version if last else ""
-
-
-def peak_memory(pid: int) -> int:
-    """Return the largest resident memory a process has had, in bytes."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f"/proc/{pid}/status does not tell the peak memory")
 
 
 def wait_for(what: str, check: Callable[[], bool], timeout: float, pause: float = 0.1) -> float:
@@ -227,10 +211,24 @@ def idle_cleanup(server: LabelStudioServer, project: int, people: Annotators, su
     return measured
 
 
-def run(images: int, labelled: int, folder: Path) -> dict[str, Any]:
-    """Run the benchmark and return its figures."""
+def add_arguments(parser: argparse._ArgumentGroup) -> None:
+    """Add this benchmark's own arguments."""
+    parser.add_argument(
+        "--images", type=int, default=10_000, help="enough for people to label until the end: 2,000 or more"
+    )
+    parser.add_argument("--labelled", type=int, default=1_000)
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # takes the servers along
+    with tempfile.TemporaryDirectory(prefix="lineup-loop-") as folder:
+        return measure_loop(options.images, options.labelled, Path(folder))
+
+
+def measure_loop(images: int, labelled: int, folder: Path) -> dict[str, Any]:
+    """Play people at work beside the usual recipe, then beside Lineup."""
     figures: dict[str, Any] = {
-        "machine": f"{os.cpu_count()} cores ({processor()}), Python {platform.python_version()}, SQLite",
         "images": images,
         "labelled": labelled,
     }
@@ -257,7 +255,8 @@ def run(images: int, labelled: int, folder: Path) -> dict[str, Any]:
         with LineupServer(server, folder / "models", embedder="pixels", idle_after=10.0) as lineup:
             since = time.time()
             lineup.connect(project)
-            figures["webhook_s"], figures["webhook_beside_refresh"] = webhook_latency(lineup, project, 1000)
+            seconds, figures["webhook_beside_refresh"] = webhook_latency(lineup, project, 1000)
+            figures["webhook_s"] = {f"p{p}": float(np.percentile(seconds, p)) for p in (50, 99, 100)}
             first = lineup.wait(project, since=since, timeout=600)
             figures["first_refresh_s"] = first.seconds
             figures["first_publish_s"] = first.seconds["publish"]
@@ -281,82 +280,67 @@ def run(images: int, labelled: int, folder: Path) -> dict[str, Any]:
     return figures
 
 
-def processor() -> str:
-    """Return the processor's name."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.machine()
-
-
-def rows(figures: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:
-    """Return the table: figure, ours, target, the usual recipe's, theirs over ours."""
-    usual = figures["usual"]
-    p99 = float(np.percentile(figures["webhook_s"], 99))
-
-    def row(
-        name: str, ours: float, target: str, theirs: float | None = None, unit: str = "s"
-    ) -> tuple[str, str, str, str, str]:
-        compared = ("", "") if theirs is None else (f"{theirs:.2f} {unit}", f"{theirs / ours:.1f} x")
-        return (name, f"{ours:.2f} {unit}", target, *compared)
-
+def targets(figures: dict[str, Any]) -> list[Target]:
+    """Return what was aimed at."""
     return [
-        row("submit → served order follows, median", statistics.median(figures["follow_s"]), "≤ 10 s"),
-        row("submit → served order follows, longest", max(figures["follow_s"]), "≤ 10 s"),
-        row("first publish", figures["first_publish_s"], "≤ 40 s"),
-        row(
-            "incremental publish, longest",
-            max(figures["incremental_publish_s"]),
-            "≤ 8 s",
-            max(usual["publish_s"]),
+        at_most("submit → served order follows, longest of ten; s", max(figures["follow_s"]), 10, "{:.1f}"),
+        at_most("first publish; s", figures["first_publish_s"], 40, "{:.1f}"),
+        at_most("incremental publish, longest of ten; s", max(figures["incremental_publish_s"]), 8, "{:.1f}"),
+        at_most(
+            "an event while the first refresh runs, p99 of 1,000; ms",
+            1000 * figures["webhook_s"]["p99"],
+            50,
+            "{:.1f}",
         ),
-        row("an event, while the first refresh runs, p99 of 1,000", p99 * 1000, "≤ 50 ms", unit="ms"),
-        row("annotators' submit while nothing else goes on, p95", figures["idle_submit_p95_s"], ""),
-        row(
-            "annotators' submit during ten refreshes, p95",
-            figures["routine_submit_p95_s"],
-            "≤ 0.5 s",
-            usual["submit_p95_s"],
+        at_most(
+            "annotators' submit during ten refreshes, p95; s", figures["routine_submit_p95_s"], 0.5, "{:.2f}"
         ),
-        row(
-            "annotators' submit during ten refreshes, longest",
-            figures["routine_submit_max_s"],
-            "",
-            usual["submit_max_s"],
+        at_most(
+            "longest submit that interrupts idle clean-up; s", figures["cleanup_submit_max_s"], 3, "{:.2f}"
         ),
-        row("longest submit that interrupts idle clean-up", figures["cleanup_submit_max_s"], "≤ 3 s"),
-        row("worker memory, peak", figures["worker_peak_bytes"] / 1e9, "≤ 1.5 GB", unit="GB"),
+        at_most("worker memory, peak; GB", figures["worker_peak_bytes"] / 1e9, 1.5, "{:.2f}"),
     ]
 
 
-def show(figures: dict[str, Any]) -> None:
-    """Print the table."""
-    table = Table(
-        title=f"{figures['images']:,} images, {figures['labelled']:,} labelled; {figures['machine']}"
-    )
-    for column in ("figure", "Lineup", "target", "usual recipe", "ratio"):
-        table.add_column(column, justify="left" if column == "figure" else "right")
-    for row in rows(figures):
-        table.add_row(*row)
-    console.print(table)
+def sheets(figures: dict[str, Any]) -> dict[str, Sheet]:
+    """Return the tables."""
+    usual = figures["usual"]
+
+    def row(name: str, ours: float, theirs: float) -> tuple[str, str, str, str]:
+        return name, f"{ours:.2f}", f"{theirs:.2f}", f"{theirs / ours:.1f} x"
+
+    return {
+        "targets": target_sheet(
+            f"{figures['images']:,} images, {figures['labelled']:,} labelled", targets(figures)
+        ),
+        "usual": Sheet(
+            "Seconds, beside the usual recipe",
+            ("three annotators at work", "Lineup", "usual recipe", ""),
+            [
+                row("publish, longest", max(figures["incremental_publish_s"]), max(usual["publish_s"])),
+                row("submit, p95", figures["routine_submit_p95_s"], usual["submit_p95_s"]),
+                row("submit, longest", figures["routine_submit_max_s"], usual["submit_max_s"]),
+                ("submit while nothing else goes on, p95", f"{figures['idle_submit_p95_s']:.2f}", "", ""),
+            ],
+        ),
+    }
 
 
-def main() -> None:
-    """Entry point."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--labelled", type=int, default=1_000)
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    args = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    with tempfile.TemporaryDirectory(prefix="lineup-loop-") as folder:
-        figures = run(args.images, args.labelled, Path(folder))
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(figures, indent=2) + "\n")
-    show(figures)
-
-
-if __name__ == "__main__":
-    main()
+def plot(figures: dict[str, Any], path: Path) -> None:
+    """Draw what a submit takes beside a publish."""
+    usual = figures["usual"]
+    with drawing(path, size=(8, 2.4)) as (axes,):
+        for index, (name, p95, longest) in enumerate(
+            (
+                ("nothing else goes on", figures["idle_submit_p95_s"], None),
+                ("Lineup refreshes", figures["routine_submit_p95_s"], figures["routine_submit_max_s"]),
+                ("usual recipe", usual["submit_p95_s"], usual["submit_max_s"]),
+            )
+        ):
+            axes.bar_label(
+                axes.barh(name, p95, color=f"C{index}"), fmt="%.2f", label_type="center", color="white"
+            )
+            if longest is not None:
+                axes.plot(longest, index, marker="|", color="black")
+        axes.invert_yaxis()
+        axes.set_xlabel("seconds of an annotator's submit, p95 (mark: longest)")

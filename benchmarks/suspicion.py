@@ -1,164 +1,132 @@
 """How well wrong labels are found, how honest the probabilities are, and what it costs.
 
-Run with ``python -m benchmarks.suspicion --data DIR --weights FILE``. Human label noise (CIFAR-10N) at four levels,
-judged against clean labels; the usual recipe (scikit-learn's LogisticRegression on five folds, cleanlab's
-self-confidence) and Lineup in one process, so that ratios hold on a busy machine. Prints tables and writes
-``benchmarks/results/suspicion.json`` and ``suspicion.png``.
+``python -m benchmarks suspicion --data DIR --weights FILE``. Human label noise (CIFAR-10N) at four levels, judged
+against clean labels; the usual recipe (scikit-learn's LogisticRegression on five folds, cleanlab's self-confidence)
+and Lineup in one process, so that ratios hold on a busy machine.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
-import json
-import platform
-import resource
-import sys
-import time
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from cleanlab.rank import get_label_quality_scores
-from rich.console import Console
-from rich.table import Table
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score, precision_recall_curve
-from sklearn.model_selection import cross_val_predict
+from sklearn.metrics import average_precision_score
 
-from benchmarks.data import Missing, add_arguments, load_pack, load_vectors
+from benchmarks.data import load_pack, load_vectors
+from benchmarks.metrics import best_f1, calibration_error, f1, precision_at, reliability
+from benchmarks.report import Sheet, Target, at_least, at_most, console, drawing, target_sheet
+from benchmarks.scoring import measure_size, ours, timed, usual
 from ml.folds import stable_folds
-from ml.heads.ensemble import Ensemble, fit_ensemble
+from ml.heads.ensemble import Ensemble
 from ml.heads.logistic import fit_logistic
 from ml.suspicion import Judgement, make_judge
 from ml.suspicion.filters import FILTERS, find_issues
 from ml.suspicion.scores import SCORES
 
-RESULTS = Path(__file__).parent / "results"
 NOISE = {
     "aggregate": "aggre_label",
     "random 1": "random_label1",
     "random 2": "random_label2",
     "worst": "worse_label",
 }
-TARGETS = {"aggregate": 0.56, "worst": 0.88}
-SIZES = ((50_000, 512, 10), (50_000, 512, 100), (20_000, 512, 1000))
+AVERAGE_PRECISION = {"aggregate": 0.56, "worst": 0.88}
+SIZES = {
+    "10": (50_000, 512, 10),
+    "100": (50_000, 512, 100),
+    "1000": (20_000, 512, 1000),
+}
+MEMORY = 4.0  # GiB that many classes may take
 WANTED = (0.3, 0.5, 0.7, 0.9)
-BINS = 15
-
-console = Console()
-
-
-def calibration_error(probs: np.ndarray, wrong: np.ndarray, bins: int = BINS) -> float:
-    """Return the expected calibration error over bins of equal width (Guo et al., arXiv 1706.04599)."""
-    place = np.minimum((probs * bins).astype(int), bins - 1)
-    total = 0.0
-    for number in range(bins):
-        rows = place == number
-        if rows.any():
-            total += rows.mean() * abs(float(probs[rows].mean() - wrong[rows].mean()))
-    return total
+REVIEWED = (50, 200, 1000)
+RECALLS = np.linspace(0.02, 1.0, 50)
 
 
-def best_f1(wrong: np.ndarray, scores: np.ndarray) -> float:
-    """Return the highest F1 of any threshold."""
-    precision, recall, _ = precision_recall_curve(wrong, scores)
-    return float((2 * precision * recall / np.maximum(precision + recall, 1e-12)).max())
-
-
-def f1(wrong: np.ndarray, found: np.ndarray) -> float:
-    """Return the F1 of a yes or no."""
-    return float(2 * (found & wrong).sum() / max(found.sum() + wrong.sum(), 1))
-
-
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Return seconds and result."""
-    gc.collect()
-    start = time.perf_counter()
-    result = work()
-    return time.perf_counter() - start, result
-
-
-def usual(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Out-of-sample probabilities and quality scores as the tutorials get them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # of its 100 iterations, which nobody changes
-        probs = cross_val_predict(LogisticRegression(), X, y, cv=5, method="predict_proba")
-    return probs, get_label_quality_scores(y, probs, method="self_confidence")
-
-
-def ours(
-    X: np.ndarray,
-    y: np.ndarray,
-    n_classes: int,
-    keys: list[str],
-    warm: Ensemble | None = None,
-    **options: Any,
-) -> tuple[Ensemble, Judgement]:
-    """All that happens between vectors and suspicion."""
-    fit = fit_ensemble(X, y, n_classes, keys, warm=warm)
-    judged = make_judge("choices")(
-        y,
-        fit.oos_probs,
-        keys=keys,
-        folds=fit.folds,
-        groups=fit.space.groups if fit.space else None,
-        neighbour_label=fit.neighbour_label,
-        neighbour_support=fit.neighbour_support,
-        **options,
+def add_arguments(parser: argparse._ArgumentGroup) -> None:
+    """Add this benchmark's own arguments."""
+    parser.add_argument("--noise", nargs="+", choices=list(NOISE), default=list(NOISE))
+    parser.add_argument(
+        "--sizes", nargs="*", choices=list(SIZES), default=list(SIZES), help="numbers of classes, made up"
     )
-    return fit, judged
+    parser.add_argument(
+        "--no-usual", action="store_true", help="leave out the usual recipe, which takes longest"
+    )
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure.
+
+    Raises
+    ------
+    Missing
+        If data or weights are not there.
+    """
+    pack = load_pack("cifar10n_20k", options.data)
+    X = load_vectors(pack, options.weights, options.cache)[: options.rows]
+    clean = pack.labels["clean_label"].astype(np.int64)[: options.rows]
+    noise = {}
+    for name in options.noise:
+        y = pack.labels[NOISE[name]].astype(np.int64)[: options.rows]
+        noise[name] = measure_noise(name, X, y, clean, not options.no_usual)
+    return {
+        "rows": len(X),
+        "noise": noise,
+        "sizes": {name: measure_size(*SIZES[name]) for name in options.sizes},
+    }
 
 
 def measure_noise(
     name: str, X: np.ndarray, y: np.ndarray, clean: np.ndarray, baseline: bool
-) -> tuple[dict[str, Any], Judgement]:
+) -> dict[str, Any]:
     """Measure one level of noise."""
     keys = [f"{row:032x}" for row in range(len(y))]
     n_classes = int(clean.max()) + 1
     wrong = y != clean
     found: dict[str, Any] = {"wrong": float(wrong.mean())}
-    with console.status(f"{name}: the usual recipe"):
-        if baseline:
+    if baseline:
+        with console.status(f"{name}: the usual recipe"):
             seconds, (probs, quality) = timed(lambda: usual(X, y))
-            found["usual"] = {
-                "seconds": seconds,
-                "ap": float(average_precision_score(wrong, -quality)),
-                "best_f1": best_f1(wrong, -quality),
-                "ece": calibration_error(1 - quality, wrong),
-                "filter_f1": f1(wrong, find_issues(y, probs)),
-            }
+        found["usual"] = {
+            "seconds": seconds,
+            **_quality(wrong, 1 - quality, find_issues(y, probs)),
+            "curve": precision_at(wrong, -quality, RECALLS),
+        }
     with console.status(f"{name}: Lineup"):
         seconds, (fit, judged) = timed(lambda: ours(X, y, n_classes, keys))
-        suspicion = judged.suspicion
         found["lineup"] = {
             "seconds": seconds,
-            "ap": float(average_precision_score(wrong, suspicion)),
-            "best_f1": best_f1(wrong, suspicion),
-            "f1": f1(wrong, judged.suspect),
+            **_quality(wrong, judged.suspicion, judged.suspect),
             "threshold": judged.threshold,
-            "ece": calibration_error(suspicion, wrong),
             "expected_wrong": judged.expected_wrong,
             "weights": fit.weights,
             "log_loss": fit.log_loss,
             "suggestion_right": float(
                 (judged.suggestion[wrong & judged.suspect] == clean[wrong & judged.suspect]).mean()
             ),
+            "curve": precision_at(wrong, judged.suspicion, RECALLS),
+            "reliability": reliability(judged.suspicion, wrong),
         }
-        found["lineup"]["share_of_best_f1"] = found["lineup"]["f1"] / found["lineup"]["best_f1"]
         found["warm"] = _warm(X, y, n_classes, keys)
         found["scores"] = _scores(y, fit, wrong)
         found["filters"] = {method: f1(wrong, find_issues(y, fit.oos_probs, method)) for method in FILTERS}
         found["wanted"] = _wanted(y, fit, wrong)
         found["reviewed"] = _reviewed(y, clean, fit, judged, wrong)
-        folds = stable_folds(keys, 5)
-        seconds, plain = timed(lambda: fit_logistic(X, y, n_classes, folds))
+        seconds, plain = timed(lambda: fit_logistic(X, y, n_classes, stable_folds(keys, 5)))
         quality = get_label_quality_scores(y, plain.oos_probs, method="self_confidence")
         found["logistic alone"] = {"seconds": seconds, "ap": float(average_precision_score(wrong, -quality))}
-    return found, judged
+    return found
+
+
+def _quality(wrong: np.ndarray, suspicion: np.ndarray, suspect: np.ndarray) -> dict[str, float]:
+    """Judge an order, the probabilities it is by, and a choice."""
+    return {
+        "ap": float(average_precision_score(wrong, suspicion)),
+        "best_f1": best_f1(wrong, suspicion),
+        "f1": f1(wrong, suspect),
+        "ece": calibration_error(suspicion, wrong),
+    }
 
 
 def _warm(X: np.ndarray, y: np.ndarray, n_classes: int, keys: list[str]) -> dict[str, float]:
@@ -173,16 +141,8 @@ def _warm(X: np.ndarray, y: np.ndarray, n_classes: int, keys: list[str]) -> dict
 
 def _scores(y: np.ndarray, fit: Ensemble, wrong: np.ndarray) -> dict[str, dict[str, float]]:
     """Every score on the same probabilities."""
-    found = {}
-    for method in SCORES:
-        judged = make_judge("choices")(y, fit.oos_probs, method=method)
-        found[method] = {
-            "ap": float(average_precision_score(wrong, judged.suspicion)),
-            "best_f1": best_f1(wrong, judged.suspicion),
-            "f1": f1(wrong, judged.suspect),
-            "ece": calibration_error(judged.suspicion, wrong),
-        }
-    return found
+    judged = {method: make_judge("choices")(y, fit.oos_probs, method=method) for method in SCORES}
+    return {method: _quality(wrong, one.suspicion, one.suspect) for method, one in judged.items()}
 
 
 def _wanted(y: np.ndarray, fit: Ensemble, wrong: np.ndarray) -> dict[str, dict[str, float]]:
@@ -203,7 +163,7 @@ def _reviewed(
 ) -> dict[str, dict[str, float]]:
     """Calibration on what is left after the most suspicious labels were reviewed, with and without learning from it."""
     found = {}
-    for count in (50, 200, 1000):
+    for count in REVIEWED:
         reviewed = np.zeros(len(y), dtype=bool)
         reviewed[np.argsort(-judged.suspicion, kind="stable")[:count]] = True
         labels = np.where(reviewed, clean, y)
@@ -217,146 +177,149 @@ def _reviewed(
     return found
 
 
-def measure_sizes() -> dict[str, dict[str, float]]:
-    """Time and memory on made-up vectors of many rows and many classes."""
-    found = {}
-    rng = np.random.default_rng(0)
-    for n, d, n_classes in SIZES:
-        centres = rng.normal(size=(n_classes, d)).astype(np.float32)
-        y = rng.integers(0, n_classes, n)
-        X = centres[y] * 0.35 + rng.normal(size=(n, d)).astype(np.float32)
-        keys = [f"{row:032x}" for row in range(n)]
-        with console.status(f"{n:,} rows, {n_classes} classes"):
-            seconds, (fit, _) = timed(lambda X=X, y=y, k=n_classes, keys=keys: ours(X, y, k, keys))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        found[f"{n:,} x {d}, {n_classes} classes"] = {
-            "seconds": seconds,
-            "peak_gib": peak,
-            "accuracy": float((fit.oos_probs.argmax(axis=1) == y).mean()),
-        }
+def targets(figures: dict[str, Any]) -> list[Target]:
+    """Return what was aimed at; of all noise levels the worst figure counts."""
+    levels, sizes = figures["noise"], figures["sizes"]
+    found = [
+        at_least(f"average precision, {name}", levels[name]["lineup"]["ap"], bound)
+        for name, bound in AVERAGE_PRECISION.items()
+        if name in levels
+    ]
+    share = min(level["lineup"]["f1"] / level["lineup"]["best_f1"] for level in levels.values())
+    found.append(at_least("F1 at its own threshold, of the best possible, least", share, 0.95))
+    error = max(level["lineup"]["ece"] for level in levels.values())
+    found.append(at_most("expected calibration error, largest", error, 0.05))
+    with_usual = [level for level in levels.values() if "usual" in level]
+    if with_usual:
+        ratio = min(level["usual"]["seconds"] / level["lineup"]["seconds"] for level in with_usual)
+        found.append(at_least("times faster than the usual recipe, least", ratio, 10, "{:.0f}"))
+        ratio = min(level["usual"]["seconds"] / max(level["warm"].values()) for level in with_usual)
+        found.append(
+            at_least("times faster after one label was added or changed, least", ratio, 50, "{:.0f}")
+        )
+    for size in sizes.values():
+        what = f"{size['rows']:,} x {size['dim']}, {size['classes']:,} classes"
+        if size["classes"] == 10:
+            found.append(at_most(f"{what}: seconds", size["seconds"], 10.0, "{:.1f}"))
+        else:
+            found.append(at_most(f"{what}: GiB at most held", size["peak_gib"], MEMORY, "{:.1f}"))
     return found
 
 
-def show(found: dict[str, dict[str, Any]]) -> None:
-    """Print the tables."""
-    table = Table(title="Finding wrong labels, against clean ones")
-    for column in ("noise", "", "AP", "best F1", "F1 chosen", "of best", "ECE", "seconds", "of usual"):
-        table.add_column(column, justify="left" if column in ("noise", "") else "right")
-    for name, level in found.items():
-        usual_one, mine, warm = level.get("usual"), level["lineup"], level["warm"]
-        base = usual_one["seconds"] if usual_one else float("nan")
-        if usual_one:
-            cells = (f"{usual_one['ap']:.3f}", f"{usual_one['best_f1']:.3f}", f"{usual_one['filter_f1']:.3f}")
-            table.add_row(
-                f"{name} {level['wrong']:.1%}",
-                "usual",
-                *cells,
+def sheets(figures: dict[str, Any]) -> dict[str, Sheet]:
+    """Return the tables."""
+    levels = figures["noise"]
+    found = {
+        "targets": target_sheet("suspicion", targets(figures)),
+        "noise": Sheet(
+            f"Wrong labels of {figures['rows']:,} images, against clean ones",
+            (
+                "labels",
                 "",
-                f"{usual_one['ece']:.3f}",
-                f"{base:.1f}",
-                "1",
-            )
-        target = f" (≥ {TARGETS[name]})" if name in TARGETS else ""
-        table.add_row(
-            "" if usual_one else f"{name} {level['wrong']:.1%}",
-            "Lineup",
-            f"{mine['ap']:.3f}{target}",
-            f"{mine['best_f1']:.3f}",
-            f"{mine['f1']:.3f}",
-            f"{mine['share_of_best_f1']:.3f}",
-            f"{mine['ece']:.3f}",
-            f"{mine['seconds']:.2f}",
-            f"1/{base / mine['seconds']:.1f}",
-        )
-        for what in ("added", "changed"):
-            table.add_row(
-                "", f"one label {what}", "", "", "", "", "", f"{warm[what]:.2f}", f"1/{base / warm[what]:.0f}"
-            )
-    console.print(table)
-    scores = Table(title="Scores on the same probabilities: AP (ECE)")
-    scores.add_column("score")
-    for name in found:
-        scores.add_column(name, justify="right")
-    for method in SCORES:
-        scores.add_row(
-            method,
-            *(
-                f"{lv['scores'][method]['ap']:.3f} ({lv['scores'][method]['ece']:.3f})"
-                for lv in found.values()
+                "average precision",
+                "best F1",
+                "F1 chosen",
+                "calibration error",
+                "seconds",
+                "faster",
             ),
+            [row for name, level in levels.items() for row in _level_rows(name, level)],
+        ),
+        "scores": Sheet(
+            "Scores on the same out-of-sample probabilities: average precision / F1 chosen / calibration error",
+            ("score", *levels),
+            [
+                (f"`{method}`", *(_scored(level["scores"][method]) for level in levels.values()))
+                for method in SCORES
+            ],
+        ),
+        "filters": Sheet(
+            "Choices on the same out-of-sample probabilities: F1",
+            ("chosen by", *levels),
+            [("Lineup's threshold", *(f"{level['lineup']['f1']:.3f}" for level in levels.values()))]
+            + [
+                (f"`{method}`", *(f"{level['filters'][method]:.3f}" for level in levels.values()))
+                for method in FILTERS
+            ],
+        ),
+        "wanted": Sheet(
+            "Wanted precision: what came of it (recall)",
+            ("wanted", *levels),
+            [
+                (f"{wanted:.0%}", *(_came(level["wanted"][str(wanted)]) for level in levels.values()))
+                for wanted in WANTED
+            ],
+        ),
+        "reviewed": Sheet(
+            "Calibration error on what is left when the most suspicious were reviewed, learning from it (or not)",
+            ("reviewed", *levels),
+            [
+                (f"{count:,}", *(_honest(level["reviewed"][str(count)]) for level in levels.values()))
+                for count in REVIEWED
+            ],
+        ),
+    }
+    if figures["sizes"]:
+        found["sizes"] = Sheet(
+            "Vectors to suspicion, from nothing",
+            ("rows x dimensions", "classes", "seconds", "peak GiB", "of these before", "accuracy"),
+            [
+                (
+                    f"{row['rows']:,} x {row['dim']}",
+                    f"{row['classes']:,}",
+                    f"{row['seconds']:.1f}",
+                    f"{row['peak_gib']:.2f}",
+                    f"{row['peak_before_gib']:.2f}",
+                    f"{row['accuracy']:.3f}",
+                )
+                for row in figures["sizes"].values()
+            ],
         )
-    for method in FILTERS:
-        scores.add_row(f"filter {method}: F1", *(f"{lv['filters'][method]:.3f}" for lv in found.values()))
-    console.print(scores)
+    return found
 
 
-def plot(judged: dict[str, tuple[np.ndarray, np.ndarray]], path: Path) -> None:
-    """Draw precision against recall and the reliability of the probabilities."""
-    import matplotlib
+def _level_rows(name: str, level: dict[str, Any]) -> list[tuple[str, ...]]:
+    title = f"{name}, {level['wrong']:.1%} wrong"
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
+    def timing(seconds: float) -> tuple[str, str]:
+        times = f"{level['usual']['seconds'] / seconds:.0f} x" if "usual" in level else ""
+        return f"{seconds:.2f}", times
 
-    figure, (curve, reliable) = plt.subplots(1, 2, figsize=(11, 4.5))
-    for name, (suspicion, wrong) in judged.items():
-        precision, recall, _ = precision_recall_curve(wrong, suspicion)
-        curve.plot(recall, precision, label=name)
-        place = np.minimum((suspicion * 10).astype(int), 9)
-        bins = [number for number in range(10) if (place == number).sum() >= 20]
-        reliable.plot(
-            [suspicion[place == number].mean() for number in bins],
-            [wrong[place == number].mean() for number in bins],
-            marker="o",
-            label=name,
+    rows = []
+    for kind, shown in (("usual", "usual recipe"), ("lineup", "Lineup")):
+        if kind in level:
+            one = level[kind]
+            cells = (f"{one[key]:.3f}" for key in ("ap", "best_f1", "f1", "ece"))
+            rows.append((title, shown, *cells, *timing(one["seconds"])))
+            title = ""
+    for what, seconds in level["warm"].items():
+        rows.append(("", f"one label {what}", "", "", "", "", *timing(seconds)))
+    return rows
+
+
+def _scored(score: dict[str, float]) -> str:
+    return f"{score['ap']:.3f} / {score['f1']:.3f} / {score['ece']:.3f}"
+
+
+def _honest(found: dict[str, float]) -> str:
+    return f"{found['ece']:.3f} ({found['ece_without']:.3f})"
+
+
+def _came(found: dict[str, float]) -> str:
+    return f"{found['precision']:.0%} ({found['recall']:.0%})" if found["shown"] else "none"
+
+
+def plot(figures: dict[str, Any], path: Path) -> None:
+    """Draw precision against recall beside the usual recipe's, and the reliability of the probabilities."""
+    with drawing(path, 2) as (curve, reliable):
+        for number, (name, level) in enumerate(figures["noise"].items()):
+            curve.plot(RECALLS, level["lineup"]["curve"], color=f"C{number}", label=name)
+            if "usual" in level:
+                curve.plot(RECALLS, level["usual"]["curve"], color=f"C{number}", linestyle=":", linewidth=1)
+            told = level["lineup"]["reliability"]
+            reliable.plot(told["suspicion"], told["wrong"], color=f"C{number}", marker="o", markersize=3)
+        reliable.plot([0, 1], [0, 1], color="grey", linewidth=0.7)
+        curve.set(xlabel="recall", ylabel="precision", title="wrong labels found (dotted: the usual recipe)")
+        reliable.set(
+            xlabel="suspicion", ylabel="share of wrong labels", title="are the probabilities honest?"
         )
-    reliable.plot([0, 1], [0, 1], color="grey", linewidth=1)
-    curve.set(xlabel="recall", ylabel="precision", title="wrong labels found")
-    reliable.set(xlabel="suspicion", ylabel="share wrong", title="reliability")
-    curve.legend()
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-
-
-def main() -> int:
-    """Run the benchmark."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_arguments(parser)
-    parser.add_argument("--noise", nargs="+", choices=list(NOISE), default=list(NOISE))
-    parser.add_argument("--no-sizes", action="store_true", help="leave out the runs on made-up vectors")
-    parser.add_argument(
-        "--no-usual", action="store_true", help="leave out the usual recipe, which takes longest"
-    )
-    options = parser.parse_args()
-    try:
-        pack = load_pack("cifar10n_20k", options.data)
-        X = load_vectors(pack, options.weights, options.cache, console)
-    except Missing as missing:
-        console.print(f"[red]{missing}")
-        return 2
-    clean = pack.labels["clean_label"].astype(np.int64)
-    found: dict[str, dict[str, Any]] = {}
-    curves: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    for name in options.noise:
-        y = pack.labels[NOISE[name]].astype(np.int64)
-        found[name], judged = measure_noise(name, X, y, clean, not options.no_usual)
-        curves[name] = (judged.suspicion, y != clean)
-    show(found)
-    result: dict[str, Any] = {"machine": f"{platform.machine()}, {platform.python_version()}", "noise": found}
-    if not options.no_sizes:
-        result["sizes"] = measure_sizes()
-        table = Table("size", "seconds", "peak GiB", "accuracy", title="Vectors to suspicion, from nothing")
-        for size, row in result["sizes"].items():
-            table.add_row(size, f"{row['seconds']:.1f}", f"{row['peak_gib']:.1f}", f"{row['accuracy']:.3f}")
-        console.print(table)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "suspicion.json").write_text(json.dumps(result, indent=1) + "\n")
-    plot(curves, RESULTS / "suspicion.png")
-    console.print(f"written: {RESULTS / 'suspicion.json'}, suspicion.png")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

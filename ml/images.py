@@ -35,44 +35,11 @@ class ImageLimits:
     max_pixels: int = 100_000_000
 
 
-def decode(data: bytes, *, limits: ImageLimits, shrink_to: int | None = None) -> Image.Image:
-    """Decode an image file to upright RGB.
+def decode_reduced(data: bytes, *, limits: ImageLimits, side: int) -> tuple[Image.Image, tuple[int, int]]:
+    """Decode an image file to upright RGB, for a resize to come: a JPEG is decoded at reduced size.
 
     Transparent pixels become white, greys deeper than 8 bits are stretched from their darkest to their
     brightest value, and of an animation the first frame is taken.
-
-    Parameters
-    ----------
-    data : bytes
-        The file.
-    limits : ImageLimits
-        Checked on the header, before pixels are decoded.
-    shrink_to : int, optional
-        Shrink so that the shorter side is about this long (never shorter, never enlarged). JPEG files are
-        then decoded at reduced size, which is faster and keeps a batch of large photos small in memory.
-
-    Returns
-    -------
-    PIL.Image.Image
-        Mode ``RGB``, loaded.
-
-    Raises
-    ------
-    ImageError
-        If the file is empty, too large, has too many pixels, or cannot be decoded.
-    """
-    with _opened(data, limits) as image:
-        if shrink_to is not None:
-            image.draft(None, _shrunk(image.size, shrink_to))
-        upright = _to_rgb(image, _orientation(image))
-        size = upright.size if shrink_to is None else _shrunk(upright.size, shrink_to)
-        if size == upright.size:
-            return upright
-        return upright.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
-
-
-def decode_reduced(data: bytes, *, limits: ImageLimits, side: int) -> tuple[Image.Image, tuple[int, int]]:
-    """Decode an image file for a resize to come: a JPEG is decoded at reduced size, nothing is resized here.
 
     Parameters
     ----------
@@ -93,7 +60,7 @@ def decode_reduced(data: bytes, *, limits: ImageLimits, side: int) -> tuple[Imag
     Raises
     ------
     ImageError
-        As `decode`.
+        If the file is empty, too large, has too many pixels, or cannot be decoded.
     """
     with _opened(data, limits) as image:
         width, height = image.size
@@ -108,7 +75,7 @@ def plain_jpeg(data: bytes, *, limits: ImageLimits) -> tuple[int, int] | None:
     Raises
     ------
     ImageError
-        As `decode`, as far as the header tells.
+        As `decode_reduced`, as far as the header tells.
     """
     with _opened(data, limits) as image:
         plain = image.format == "JPEG" and image.mode in ("RGB", "L") and _orientation(image) == _UPRIGHT

@@ -46,7 +46,12 @@ class Space:
 
 
 def make_space(
-    keys: Sequence[str], X: np.ndarray, *, warm: Space | None = None, n_neighbours: int = N_NEIGHBOURS
+    keys: Sequence[str],
+    X: np.ndarray,
+    *,
+    warm: Space | None = None,
+    n_neighbours: int = N_NEIGHBOURS,
+    rank: int = RANK,
 ) -> Space:
     """Describe vectors, reusing what is known of the rows seen before.
 
@@ -59,15 +64,23 @@ def make_space(
     warm : Space, optional
         Of an earlier set of rows; ignored where the vectors have other dimensions or the rows have grown by a
         quarter.
+    n_neighbours : int
+        Neighbours of each row.
+    rank : int
+        Axes, at most.
     """
     ids = row_ids(keys)
+    if not len(ids):
+        return _nothing(ids, X.shape[1], n_neighbours)
     if warm is not None and (
-        len(warm.basis.mean) != X.shape[1] or not 1 / _REGROW <= len(ids) / max(warm.n_fitted, 1) <= _REGROW
+        not warm.n_fitted
+        or len(warm.basis.mean) != X.shape[1]
+        or not 1 / _REGROW <= len(ids) / max(warm.n_fitted, 1) <= _REGROW
     ):
         warm = None
     if warm is None:
         step = max(1, -(-len(X) // _BASIS_ROWS))
-        basis = leading_basis(np.asarray(X[::step], dtype=np.float32), RANK)
+        basis = leading_basis(np.asarray(X[::step], dtype=np.float32), rank)
         Z = project(X, basis)
         neighbours = find_neighbours(_points(Z), n_neighbours)
         return Space(ids, basis, len(ids), Z, neighbours, near_duplicates(neighbours))
@@ -96,6 +109,14 @@ def row_ids(keys: Sequence[str]) -> np.ndarray:
     repeat = np.arange(len(ids)) - np.repeat(first, np.diff(np.append(first, len(ids))))
     ids[order] = ordered + repeat.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     return ids
+
+
+def _nothing(ids: np.ndarray, d: int, n_neighbours: int) -> Space:
+    basis = Basis(np.zeros(d, np.float32), np.ones(d, np.float32), np.zeros((d, 0), np.float32), np.zeros(0))
+    neighbours = Neighbours(
+        np.zeros((0, n_neighbours), dtype=np.int32), np.zeros((0, n_neighbours), dtype=np.float32)
+    )
+    return Space(ids, basis, 0, np.zeros((0, 0), np.float32), neighbours, np.zeros(0, dtype=np.int64))
 
 
 def _points(Z: np.ndarray) -> np.ndarray:

@@ -110,8 +110,12 @@ class VectorStore:
         vectors = np.zeros((len(keys), self.dim), dtype=np.float32)
         return vectors, self._find(_pack(keys), vectors)
 
+    def has(self, keys: Sequence[str]) -> np.ndarray:
+        """Tell which keys are stored, bool of shape (n,), without reading a vector."""
+        return self._find(_pack(keys), None)
+
     def __contains__(self, key: str) -> bool:
-        return bool(self._find(_pack([key]), None)[0])
+        return bool(self.has([key])[0])
 
     def __len__(self) -> int:
         """Return how many different keys are stored; reads all keys."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,11 +17,16 @@ UNTOUCHED = timedelta(seconds=0.1)
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A task's label, who gave it, and the annotation that decided."""
+    """A task's label, who gave it, and the annotation that decided.
+
+    ``agreement`` is the share of the other annotators who gave the same label; NaN where there is nobody else, and
+    where a reviewer has settled it.
+    """
 
     label: Label
     annotator: int | None
     annotation: AnnotationRecord
+    agreement: float
 
 
 def resolve(task: TaskRecord, kind: Kind, reviewers: Collection[str] = ()) -> Resolved | None:
@@ -55,7 +61,19 @@ def resolve(task: TaskRecord, kind: Kind, reviewers: Collection[str] = ()) -> Re
         label = kind.consensus([given for given, _ in votes])
         fewest = min(_differences(given, label) for given, _ in votes)
         deciding = [a for given, a in votes if _differences(given, label) == fewest][-1]
-    return Resolved(label, deciding.completed_by, deciding)
+    agreement = math.nan if overruling else _agreement(votes, label, deciding)
+    return Resolved(label, deciding.completed_by, deciding, agreement)
+
+
+def _agreement(
+    votes: list[tuple[Label, AnnotationRecord]], label: Label, deciding: AnnotationRecord
+) -> float:
+    """Share of the other annotators' newest annotations with this label: a second one of the same person corrects."""
+    newest: dict[int | None, Label] = {}
+    for other, annotation in votes:
+        if annotation.completed_by != deciding.completed_by:
+            newest[annotation.completed_by] = other
+    return sum(other == label for other in newest.values()) / len(newest) if newest else math.nan
 
 
 def _differences(one: Label, other: Label) -> int:

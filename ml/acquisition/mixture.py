@@ -7,6 +7,7 @@ import numpy as np
 from ml.acquisition import typiclust
 from ml.acquisition.distinct import take
 from ml.acquisition.pool import Pool
+from ml.acquisition.training import seeded_torch
 
 _HIDDEN = 64
 _STEPS, _BATCH, _RATE = 200, 96, 3e-3
@@ -72,8 +73,7 @@ def _embed(
     import torch
     from torch import nn
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(rng.integers(2**31)))
+    with seeded_torch(rng):
         tower = nn.Sequential(nn.Linear(labelled.shape[1], _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, 2))
         optimiser = torch.optim.Adam(tower.parameters(), lr=_RATE, weight_decay=1e-3)
         data, labels = torch.from_numpy(np.ascontiguousarray(labelled)), torch.from_numpy(y)

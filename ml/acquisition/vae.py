@@ -7,6 +7,7 @@ import numpy as np
 from ml.acquisition import typiclust
 from ml.acquisition.distinct import take
 from ml.acquisition.pool import Pool
+from ml.acquisition.training import seeded_torch
 
 _HIDDEN, _LATENT = 128, 16
 _STEPS, _BATCH, _RATE = 200, 128, 2e-3
@@ -55,8 +56,7 @@ def _reconstruction_errors(labelled: np.ndarray, rows: np.ndarray, rng: np.rando
     from torch import nn
 
     d = labelled.shape[1]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(rng.integers(2**31)))
+    with seeded_torch(rng):
         encoder = nn.Sequential(nn.Linear(d, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, 2 * _LATENT))
         decoder = nn.Sequential(nn.Linear(_LATENT, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, d))
         optimiser = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=_RATE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -20,8 +19,8 @@ class WeightsNotAllowed(ValueError):
 class Embedder(Protocol):
     """Turns images into vectors.
 
-    `embed` is for a few images at hand; `ml.embedders.stream.embed_stream` for many files. `prepare` and
-    `forward` are the two halves it overlaps, both safe to call from several threads.
+    `ml.embedders.stream.embed_stream` takes files through it. `prepare` and `forward` are the two halves it
+    overlaps, both safe to call from several threads.
 
     Attributes
     ----------
@@ -62,8 +61,4 @@ class Embedder(Protocol):
 
     def forward(self, prepared: np.ndarray) -> np.ndarray:
         """Return the vectors of prepared images stacked along the first axis, float32 of shape (n, dim)."""
-        ...
-
-    def embed(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """Return the vectors of RGB images, float32 of shape (n, dim), in order and finite."""
         ...

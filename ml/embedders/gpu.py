@@ -20,6 +20,7 @@ from ml.embedders.stream import (
     Streamed,
     batches,
     decode_item,
+    file_bytes,
     in_order,
     streamed,
     worker_threads,
@@ -70,7 +71,7 @@ def embed_stream_gpu(
     with worker_threads(embedder.workers, "decode") as pool:
         # deep enough for the largest batch to be ready when the GPU is
         ahead = 4 * embedder.workers + 2 * embedder.sizer.most // _CHUNK
-        decoded = in_order(pool, work, batches(items, _CHUNK), ahead)
+        decoded = in_order(pool, work, batches(items, _CHUNK), ahead, weigh=file_bytes)
         began = time.perf_counter()
         while True:
             batch = list(islice(decoded, embedder.sizer.size))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from PIL import Image
 
@@ -53,16 +51,6 @@ class PixelsEmbedder:
     def forward(self, prepared: np.ndarray) -> np.ndarray:
         """Return the vectors of prepared images, float32 of shape (n, dim)."""
         return _features(prepared)
-
-    def embed(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """Return the vectors of RGB images, float32 of shape (n, dim)."""
-        vectors = np.empty((len(images), self.dim), dtype=np.float32)
-        for start in range(0, len(images), _BATCH):
-            batch = images[start : start + _BATCH]
-            vectors[start : start + len(batch)] = self.forward(
-                np.stack([self.prepare(image) for image in batch])
-            )
-        return vectors
 
 
 def _features(pixels: np.ndarray) -> np.ndarray:

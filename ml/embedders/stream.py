@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +22,9 @@ K = TypeVar("K")
 Inspect = Callable[[Image.Image, tuple[int, int]], Any]
 
 _AHEAD = 3  # batches a worker has waiting, so that it never waits for whoever takes the results
+_AHEAD_BYTES = 256_000_000  # of files not yet decoded, so that large photos are not held by the thousand
+_BATCH_BYTES = 64_000_000
+_LEAST_SIDE = 64  # pixels a side that `inspect` sees at least, if the file has them
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ def embed_stream(
     *,
     limits: ImageLimits,
     inspect: Inspect | None = None,
-) -> Iterator[Streamed[K]]:
+) -> Generator[Streamed[K], None, None]:
     """Embed image files as they come.
 
     On a CPU each of the embedder's workers decodes a batch and runs it through the network on one core:
@@ -81,7 +84,7 @@ def embed_stream(
     ----------
     embedder : Embedder
     items : iterable of (key, bytes)
-        Read as far ahead as a few batches for each worker, by the caller's thread.
+        Read as far ahead as a few batches for each worker, or 256 MB and a batch, by the caller's thread.
     limits : ImageLimits
         What is refused before it is decoded.
     inspect : callable, optional
@@ -105,7 +108,8 @@ def embed_stream(
         return streamed(decoded, embedder.forward(np.stack(rows)) if rows else None)
 
     with worker_threads(embedder.workers, "embed") as pool:
-        yield from in_order(pool, work, batches(items, embedder.batch_size), _AHEAD * embedder.workers)
+        chunks = batches(items, embedder.batch_size)
+        yield from in_order(pool, work, chunks, _AHEAD * embedder.workers, weigh=file_bytes)
 
 
 def decode_item(
@@ -114,7 +118,7 @@ def decode_item(
     """Decode and prepare one file."""
     key, data = item
     try:
-        image, size = decode_reduced(data, limits=limits, side=embedder.image_size)
+        image, size = decode_reduced(data, limits=limits, side=max(embedder.image_size, _LEAST_SIDE))
     except ImageError as error:
         return Decoded(key, None, error, None)
     return Decoded(key, embedder.prepare(image), None, inspect(image, size) if inspect else None)
@@ -138,27 +142,61 @@ def worker_threads(workers: int, name: str) -> Iterator[ThreadPoolExecutor]:
         _restore_default()
 
 
-def batches(items: Iterable[K], size: int) -> Iterator[list[K]]:
-    """Cut an iterable into lists of ``size``, the last one shorter."""
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
+def batches(items: Iterable[tuple[K, bytes]], size: int) -> Iterator[list[tuple[K, bytes]]]:
+    """Cut files into lists of ``size``, shorter ones where files are large; the last one is shorter too."""
+    batch: list[tuple[K, bytes]] = []
+    held = 0
+    for item in items:
+        batch.append(item)
+        held += len(item[1])
+        if len(batch) == size or held >= _BATCH_BYTES:
+            yield batch
+            batch, held = [], 0
+    if batch:
         yield batch
 
 
+def file_bytes(batch: Sequence[tuple[K, bytes]]) -> int:
+    """Return how many bytes the files of a batch have together."""
+    return sum(len(data) for _, data in batch)
+
+
 def in_order(
-    pool: ThreadPoolExecutor, work: Callable[[Any], Iterable[K]], inputs: Iterable[Any], ahead: int
+    pool: ThreadPoolExecutor,
+    work: Callable[[Any], Iterable[K]],
+    inputs: Iterable[Any],
+    ahead: int,
+    *,
+    weigh: Callable[[Any], int] | None = None,
 ) -> Iterator[K]:
-    """Run ``work`` on inputs in the pool, at most ``ahead`` at a time, and yield what it returns in order."""
-    waiting: deque[Future[Iterable[K]]] = deque()
+    """Run ``work`` on inputs in the pool, at most ``ahead`` at a time, and yield what it returns in order.
+
+    With ``weigh``, an input's size in bytes, fewer are taken ahead where they are large.
+    """
+    waiting: deque[tuple[Future[Iterable[K]], int]] = deque()
     source = iter(inputs)
+    held = 0
+
+    def refill() -> None:
+        nonlocal held
+        while len(waiting) < ahead and (held < _AHEAD_BYTES or not waiting):
+            taken = list(islice(source, 1))
+            if not taken:
+                return
+            size = weigh(taken[0]) if weigh else 0
+            held += size
+            waiting.append((pool.submit(work, taken[0]), size))
+
     try:
-        waiting.extend(pool.submit(work, one) for one in islice(source, ahead))
+        refill()
         while waiting:
-            done = waiting.popleft().result()
-            waiting.extend(pool.submit(work, one) for one in islice(source, 1))
+            future, size = waiting.popleft()
+            done = future.result()
+            held -= size
+            refill()
             yield from done
     finally:
-        for future in waiting:
+        for future, _ in waiting:
             future.cancel()
 
 

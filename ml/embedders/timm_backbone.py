@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,6 @@ from ml.embedders.hub import require_weights
 from ml.embedders.licences import require_commercial
 from ml.embedders.precision import Forward, half_type
 from ml.embedders.preprocess import Preprocess
-from ml.embedders.stream import batches, in_order, worker_threads
 from ml.embedders.threads import usable_cpus
 
 if TYPE_CHECKING:
@@ -161,22 +160,6 @@ class TimmEmbedder:
             return rows
 
         return wait
-
-    def embed(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """Return the pooled features of RGB images, float32 of shape (n, dim)."""
-        vectors = np.empty((len(images), self.dim), dtype=np.float32)
-
-        def work(batch: Sequence[Image.Image]) -> list[np.ndarray]:
-            return [self.forward(np.stack([self.prepare(image) for image in batch]))]
-
-        if len(images) <= self.batch_size:  # too few to share out
-            return work(images)[0] if images else vectors
-        start = 0
-        with worker_threads(self.workers if self.device == "cpu" else 1, "embed") as pool:
-            for rows in in_order(pool, work, batches(images, self.batch_size), 2 * self.workers):
-                vectors[start : start + len(rows)] = rows
-                start += len(rows)
-        return vectors
 
     def _precision(self) -> str:
         # the same arithmetic on another device rounds differently enough not to be mixed

@@ -13,16 +13,17 @@ from ml.outliers.knn_distance import knn_distance
 __all__ = ["OUTLIERS", "dbscan", "isolation_forest", "knn_distance", "make_outliers"]
 
 OUTLIERS: dict[str, Callable[..., np.ndarray]] = {
-    "knn": knn_distance,
+    "knn_distance": knn_distance,
     "isolation_forest": isolation_forest,
     "dbscan": dbscan,
 }
 
 
 def make_outliers(name: str) -> Callable[..., np.ndarray]:
-    """Return a method by name: ``method(vectors, seed=0)`` gives a score in [0, 1] a row, 1 the farthest out.
+    """Return a method by name: it gives a score in [0, 1] a row, 1 the farthest out.
 
-    A row is an outlier by its method when its score is at least 0.5.
+    A method is called as ``method(vectors, neighbours=None, seed=0)``, with `ml.neighbours.Neighbours` of these
+    rows where they are known already. A row is an outlier by its method when its score is at least 0.5.
 
     Raises
     ------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ml.neighbours import find_neighbours
+from ml.neighbours import Neighbours, find_neighbours
 from ml.outliers.scale import unit_rows
 
 _CORE = 5  # rows, itself included, that make a neighbourhood dense
@@ -12,7 +12,9 @@ _EDGES = 32  # neighbours a row is linked to at most, so that memory is linear i
 _QUANTILE = 0.9  # share of rows the radius makes dense
 
 
-def dbscan(vectors: np.ndarray, *, radius: float | None = None, seed: int = 0) -> np.ndarray:
+def dbscan(
+    vectors: np.ndarray, *, neighbours: Neighbours | None = None, radius: float | None = None, seed: int = 0
+) -> np.ndarray:
     """Score rows by scikit-learn's `DBSCAN` (Ester et al., KDD 1996) on a neighbour graph.
 
     Finds small groups of strangers too, which a distance to neighbours does not. One radius for all clusters:
@@ -21,9 +23,12 @@ def dbscan(vectors: np.ndarray, *, radius: float | None = None, seed: int = 0) -
     Parameters
     ----------
     vectors : ndarray of float, shape (n, d)
+    neighbours : Neighbours, optional
+        Of these rows, where they are known already; at least five.
     radius : float, optional
         Between unit vectors; default: the distance to the fifth row within which 90 % of rows have it.
     seed : int
+        Not used; every method takes one.
 
     Returns
     -------
@@ -36,7 +41,8 @@ def dbscan(vectors: np.ndarray, *, radius: float | None = None, seed: int = 0) -
     n = len(vectors)
     if n <= _CORE:
         return np.zeros(n)
-    neighbours = find_neighbours(unit_rows(vectors), min(_EDGES, n - 1))
+    if neighbours is None:
+        neighbours = find_neighbours(unit_rows(vectors), min(_EDGES, n - 1))
     distance = np.sqrt(np.maximum(2.0 - 2.0 * neighbours.similarity.astype(np.float64), 0.0))
     reach = distance[:, _CORE - 2]
     if radius is None:

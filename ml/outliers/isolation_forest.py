@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from ml.neighbours import Neighbours
 from ml.outliers.scale import unit_rows
 
 _TREES = 200
 _AXES = 32
 
 
-def isolation_forest(vectors: np.ndarray, *, seed: int = 0) -> np.ndarray:
+def isolation_forest(
+    vectors: np.ndarray, *, neighbours: Neighbours | None = None, seed: int = 0
+) -> np.ndarray:
     """Score rows by scikit-learn's `IsolationForest` (Liu, Ting and Zhou, ICDM 2008) on 32 principal axes.
 
     Time is linear in the number of rows; axis-parallel cuts see little in directions of small variance.
@@ -18,6 +21,8 @@ def isolation_forest(vectors: np.ndarray, *, seed: int = 0) -> np.ndarray:
     Parameters
     ----------
     vectors : ndarray of float, shape (n, d)
+    neighbours : Neighbours, optional
+        Not used; every method takes them.
     seed : int
 
     Returns

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from backend import embedding
+from backend import embedding, fetching
 from backend.embedding import EmbeddingRoom
 from backend.labelstudio.errors import LabelStudioUnreachable
 from backend.labelstudio.fetch import ImageFetchError
-from backend.snapshot import SnapshotStore
-from ml.embedders import make_embedder
+from backend.snapshot import Content, SnapshotStore
+from ml.embedders.pixels import PixelsEmbedder
 from ml.images import ImageLimits
 from ml.vectors import VectorStore
 
@@ -25,17 +27,19 @@ class Files:
     def __init__(self) -> None:
         self.fetched: list[str] = []
         self.down = False
+        self.down_from = ""
 
     def fetch(self, uri: str, task_id: int, project_id: int) -> bytes:
-        if self.down:
+        if self.down or uri == self.down_from:
             raise LabelStudioUnreachable(None, "GET", uri, "refused", "Is Label Studio running?")
         self.fetched.append(uri)
         if uri == "missing.png":
             raise ImageFetchError(task_id, uri, "404")
         if uri == "broken.png":
             return b"no image"
+        colour = tuple(crc32(uri.rsplit("copy-of-", maxsplit=1)[-1].encode()).to_bytes(4)[:3])
         buffer = io.BytesIO()
-        Image.new("RGB", (20, 20), (hash(uri.removeprefix("copy-of-")) % 255, 80, 90)).save(buffer, "PNG")
+        Image.new("RGB", (20, 20), colour).save(buffer, "PNG")
         return buffer.getvalue()
 
 
@@ -46,11 +50,21 @@ def files() -> Files:
 
 @pytest.fixture
 def room(tmp_path: Path, files: Files) -> EmbeddingRoom:
-    embedder = make_embedder("pixels")
+    embedder = Counting(threads=1)
     store = SnapshotStore(tmp_path / "snapshot.sqlite")
     vectors = VectorStore(tmp_path / "vectors", embedder.fingerprint, embedder.dim)
     limits = ImageLimits(max_bytes=10_000, max_pixels=10_000)
     return EmbeddingRoom(store, vectors, embedder, files, limits)  # type: ignore[arg-type]
+
+
+class Counting(PixelsEmbedder):
+    """Counts what is decoded."""
+
+    decoded = 0
+
+    def prepare(self, image: Image.Image) -> np.ndarray:
+        self.decoded += 1
+        return super().prepare(image)
 
 
 def silent(*_: object) -> None:
@@ -91,3 +105,120 @@ def test_a_label_studio_that_is_down_marks_no_image_as_broken(room: EmbeddingRoo
         room.embed(7, [1], ["a.png"], silent)
     files.down = False
     assert room.embed(7, [1], ["a.png"], silent).ok.all()
+
+
+def test_the_same_bytes_are_decoded_once(room: EmbeddingRoom, files: Files) -> None:
+    room.embed(7, [1, 2, 3], ["a.png", "copy-of-a.png", "b.png"], silent)
+    assert room.embedder.decoded == 2  # type: ignore[attr-defined]
+    found = room.embed(7, [1, 4], ["a.png", "copy-of-copy-of-a.png"], silent)
+    assert found.ok.all()
+    assert room.embedder.decoded == 2  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(found.measures[0], found.measures[1])
+
+
+def test_measures_come_out_of_the_same_pass(room: EmbeddingRoom, files: Files) -> None:
+    found = room.embed(7, [1, 2, 3], ["a.png", "broken.png", None], silent)
+    assert found.measures[0, :2].tolist() == [20, 20]
+    assert np.isfinite(found.measures[0]).all()
+    assert np.isnan(found.measures[1:]).all()
+    again = room.embed(7, [1, 2, 3], ["a.png", "broken.png", None], silent)
+    np.testing.assert_array_equal(again.measures, found.measures)
+
+
+def test_measures_not_taken_yet_are_taken_when_asked_for(room: EmbeddingRoom, files: Files) -> None:
+    uris = ["a.png", "missing.png"]
+    key = room.embed(7, [1], ["a.png"], silent).keys[0]
+    # as an earlier Lineup left them
+    room.store.put_contents({uri: Content(key, None, 0.0) for uri in uris})
+    files.fetched.clear()
+    assert np.isnan(room.embed(7, [1, 2], uris, silent).measures).all()
+    assert files.fetched == []
+    found = room.embed(7, [1, 2], uris, silent, measure_all=True)
+    assert sorted(files.fetched) == sorted(uris)
+    assert np.isfinite(found.measures[0]).all()
+    assert found.ok.all()  # what cannot be fetched any more keeps its vector
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_is_done_when_something_ends_it_is_kept(
+    room: EmbeddingRoom, files: Files, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    monkeypatch.setattr(embedding, "STORE_EVERY", 8)
+    room.embedder.batch_size = 8
+    uris = [f"{number}.png" for number in range(400)]
+    if killed:
+        monkeypatch.setattr(embedding._Run, "_store", _die_at(monkeypatch, 3))
+    else:
+        files.down_from = "300.png"
+    with pytest.raises((LabelStudioUnreachable, KeyboardInterrupt)):
+        room.embed(7, list(range(400)), uris, silent)
+    kept = room.store.contents()
+    assert 24 <= len(kept) < 400
+    assert all(content.key for content in kept.values())
+    monkeypatch.undo()
+    files.down_from = ""
+    files.fetched.clear()
+    assert room.embed(7, list(range(400)), uris, silent).ok.all()
+    assert set(files.fetched) == set(uris) - set(kept)
+
+
+def _die_at(monkeypatch: pytest.MonkeyPatch, times: int) -> object:
+    """Store that often, then neither store nor go on: what a kill leaves."""
+    real, count = embedding._Run._store, 0
+
+    def store(run: embedding._Run) -> None:
+        nonlocal count
+        count += 1
+        if count > times:
+            raise KeyboardInterrupt
+        real(run)
+
+    return store
+
+
+def test_failures_are_stored_as_they_come(room: EmbeddingRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedding, "STORE_EVERY", 8)
+    monkeypatch.setattr(Files, "fetch", _missing)
+    with pytest.raises(KeyboardInterrupt):
+        room.embed(7, list(range(40)), [f"{number}.png" for number in range(40)], silent)
+    assert 8 <= len(room.store.contents()) < 40
+
+
+def _missing(files: Files, uri: str, task_id: int, project_id: int) -> bytes:
+    if uri == "30.png":
+        raise KeyboardInterrupt
+    raise ImageFetchError(task_id, uri, "404")
+
+
+def test_progress_moves_and_may_end_it(room: EmbeddingRoom) -> None:
+    seen: list[tuple[int, int]] = []
+    room.embed(7, list(range(200)), [f"{n}.png" for n in range(200)], lambda _, *at: seen.append(at))
+    assert seen[0] == (0, 200)
+    assert seen[-1] == (200, 200)
+    assert len(seen) > 5
+
+    def stop(step: str, done: int, total: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        room.embed(7, list(range(200)), [f"new-{n}.png" for n in range(200)], stop)
+    assert any(uri.startswith("new-") for uri in room.store.contents())
+
+
+def test_large_files_are_not_fetched_far_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "AHEAD_BYTES", 10_000)
+    begun: list[int] = []
+    size = 3_000
+
+    def fetch(number: int) -> bytes:
+        begun.append(number)
+        return bytes(size)
+
+    results = fetching.fetch_ahead(range(1000), fetch)
+    next(results)
+    time.sleep(0.1)
+    assert len(begun) <= 1 + 10_000 // size + 1 + fetching.THREADS
+    results.close()
+    assert len(begun) < 20
+    assert [number for number, _ in fetching.fetch_ahead(range(300), fetch)] == list(range(300))

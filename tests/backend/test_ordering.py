@@ -12,6 +12,7 @@ from backend.judging import judge_labels
 from backend.labelstudio.choices import ChoicesKind
 from backend.labelstudio.multilabel import MultiLabelKind
 from backend.learning import learn
+from backend.looks import look
 from backend.ordering import line_up, rank
 from backend.settings import Settings
 from backend.snapshot import History
@@ -38,12 +39,13 @@ def make(
         labels=given,
         labelled=given >= 0,
         annotators=[1] * n,
+        agreement=np.full(n, np.nan),
         unfinished=np.array(unfinished if unfinished is not None else (given < 0).tolist()),
         touched=given >= 0,
         states=[""] * n,
     )
     errors = ["truncated" if row in broken else None for row in range(n)]
-    return targets, Embedded(keys, vectors, errors)
+    return targets, Embedded(keys, vectors, errors, np.full((n, 7), np.nan, dtype=np.float32))
 
 
 def test_the_queue_has_every_unfinished_task_with_an_image_once() -> None:
@@ -69,7 +71,9 @@ def test_without_a_head_there_is_an_order_but_no_scores() -> None:
     assert learned.probs is None
     assert "at least 2 classes" in str(learned.why_not)
     queue = rank(targets, embedded, learned, strategy="diverse_margin", exploration=0.1, head=5, seed=0)
-    lineup = line_up(targets, KIND, embedded, learned, None, queue, np.zeros(10, bool), head=5)
+    noted = ["image dark"] + [""] * 9
+    lineup = line_up(targets, KIND, embedded, learned, None, queue, np.zeros(10, bool), noted=noted, head=5)
+    assert [lineup.rows[task].reason for task in (100, 101)] == ["image dark", ""]
     assert sorted(lineup.queue) == list(range(102, 110))
     assert {row.suggestion for row in lineup.rows.values()} == {""}
     assert lineup.rows[100].priority == 0 < lineup.rows[105].priority
@@ -91,12 +95,14 @@ def test_rows_say_what_was_judged_and_a_reviewed_task_is_never_suspect() -> None
     )
     reviewed = np.zeros(8, bool)
     reviewed[3] = True
-    lineup = line_up(targets, KIND, embedded, learned, judgement, [4, 6, 7], reviewed, head=2)
+    noted = ["outlier"] * 5 + ["image unreadable", "", ""]
+    lineup = line_up(targets, KIND, embedded, learned, judgement, [4, 6, 7], reviewed, noted=noted, head=2)
     suspect, confirmed, broken, next_one = (lineup.rows[100 + row] for row in (2, 3, 5, 4))
     assert (suspect.suspicion, suspect.suggestion, suspect.reason) == (0.93, "cat", "model disagrees")
     assert (confirmed.suspicion, confirmed.reason) == (0, "reviewed")
     assert (broken.priority, broken.confidence, broken.reason) == (0, 0, "image unreadable")
-    assert next_one.priority == 0.999
+    assert (next_one.priority, next_one.reason) == (0.999, "outlier")
+    assert lineup.rows[100].reason == "outlier"  # judged, and nothing found against it
     assert lineup.suspects == 1
 
 
@@ -121,7 +127,7 @@ def make_sets(n: int, labelled: int) -> tuple[Targets, Embedded, np.ndarray]:
     given[0, 0] ^= 1
     given[1, 1] ^= 1
     targets, embedded = make(n, [0] * labelled)
-    return replace(targets, labels=given), Embedded(embedded.keys, vectors, embedded.errors), truth
+    return replace(targets, labels=given), replace(embedded, vectors=vectors), truth
 
 
 def test_sets_are_learned_judged_and_lined_up() -> None:
@@ -132,13 +138,16 @@ def test_sets_are_learned_judged_and_lined_up() -> None:
     assert 0.8 < learned.accuracy < 0.99, "two sets are wrong"
     histories = {100 + row: History(100 + row, "left, gone") for row in range(80)}
     nobody = np.zeros(120, bool)
-    judgement = judge_labels(targets, embedded, learned, MANY, nobody, histories, Settings(_env_file=None))
+    settings = Settings(_env_file=None)
+    looks, _ = look(embedded, settings.outliers, None)
+    judgement = judge_labels(targets, embedded, learned, MANY, nobody, histories, looks, settings)
     assert judgement is not None
     queue = rank(targets, embedded, learned, strategy="margin", exploration=0.0, head=5, seed=0)
     assert sorted(queue) == list(range(80, 120))
     least_certain = np.abs(learned.probs[queue] - 0.5).min(axis=1)
     assert least_certain[:5].max() <= least_certain[5:].min() + 1e-6
-    lineup = line_up(targets, MANY, embedded, learned, judgement, queue, nobody, head=5)
+    noted = looks.reasons(targets.agreement)
+    lineup = line_up(targets, MANY, embedded, learned, judgement, queue, nobody, noted=noted, head=5)
     suspicion = [lineup.rows[100 + row].suspicion for row in range(80)]
     assert set(np.argsort(suspicion)[-2:].tolist()) == {0, 1}
     assert lineup.suspects == sum(value >= lineup.threshold for value in suspicion)

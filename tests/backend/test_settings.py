@@ -38,6 +38,7 @@ def test_names_that_users_of_ml_backends_know(monkeypatch: pytest.MonkeyPatch) -
         ("FIELD_PREFIX", "a-b", "field_prefix"),
         ("QUEUE", "maybe", "queue"),
         ("EXPLORATION", "1.5", "exploration"),
+        ("OUTLIERS", "vibes", "no outlier method 'vibes'"),
         ("STRATEGY", "best", "unknown query strategy 'best'"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,7 +60,7 @@ def test_deleting_a_task_forgets_its_history_and_predictions(store: SnapshotStor
 
 
 def test_contents_by_uri(store: SnapshotStore) -> None:
-    there, broken = Content("ab" * 16, None, 1.0), Content(None, "truncated", 2.0)
+    there, broken = Content("ab" * 16, None, 1.0, b"\x00" * 28), Content(None, "truncated", 2.0)
     store.put_contents({"a?x='1'": there, "b": broken})
     assert store.contents(["a?x='1'", "c"]) == {"a?x='1'": there}
     assert store.contents() == {"a?x='1'": there, "b": broken}
@@ -71,3 +73,23 @@ def test_posted_predictions_are_counted_by_version_and_forgotten_in_part(store: 
     store.delete_posted("v1", [2])
     store.delete_posted("v2")
     assert store.posted_versions() == {"v1": 1}
+
+
+def test_a_database_without_measures_keeps_everything(tmp_path: Path) -> None:
+    path = tmp_path / "snapshot.sqlite"
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute(
+            "CREATE TABLE content (uri TEXT PRIMARY KEY, key TEXT, error TEXT, tried_at REAL NOT NULL)"
+        )
+        db.execute(
+            "INSERT INTO content VALUES ('a', ?, NULL, 1.0), ('b', NULL, 'truncated', 2.0)", ("ab" * 16,)
+        )
+        db.execute("CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        db.execute("INSERT INTO meta VALUES ('cursor', '\"then\"')")
+    store = SnapshotStore(path)
+    before = {"a": Content("ab" * 16, None, 1.0, None), "b": Content(None, "truncated", 2.0, None)}
+    assert store.contents() == before
+    assert store.get_meta("cursor") == "then"
+    measured = Content("ab" * 16, None, 3.0, b"\x01" * 28)
+    SnapshotStore(path).put_contents({"a": measured})
+    assert SnapshotStore(path).contents() == {**before, "a": measured}

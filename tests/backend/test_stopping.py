@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from backend.embedding import Embedded
 from backend.labelstudio.choices import ChoicesKind
+from backend.labelstudio.multilabel import MultiLabelKind
 from backend.learning import learn
 from backend.stopping import draw, stop_signal
 from backend.targets import Targets
@@ -20,7 +23,7 @@ def make(labelled: int, skipped: tuple[int, ...] = ()) -> tuple[Targets, Embedde
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 3, N)
     X = (np.eye(3)[truth] + rng.normal(scale=0.45, size=(N, 3))).astype(np.float32)
-    embedded = Embedded([f"{row:032x}" for row in range(N)], X, [None] * N)
+    embedded = Embedded([f"{row:032x}" for row in range(N)], X, [None] * N, np.full((N, 7), np.nan))
     first = np.argsort(draw(embedded))[:labelled]
     labels = np.full(N, -1)
     labels[first] = truth[first]
@@ -35,6 +38,7 @@ def make(labelled: int, skipped: tuple[int, ...] = ()) -> tuple[Targets, Embedde
             labels=labels,
             labelled=labels >= 0,
             annotators=[None] * N,
+            agreement=np.full(N, np.nan),
             unfinished=labels < 0,
             touched=touched,
             states=[""] * N,
@@ -75,4 +79,21 @@ def test_more_is_to_be_gained_from_the_first_labels() -> None:
 def test_without_a_model_there_is_no_signal() -> None:
     targets, embedded, _ = make(1)
     assert stop_signal(targets, embedded, learn(targets, embedded, KIND, warm=None), seed=0) is None
-    assert np.isinf(draw(Embedded([None], np.zeros((1, 3), dtype=np.float32), ["broken"]))).all()
+    assert np.isinf(
+        draw(Embedded([None], np.zeros((1, 3), dtype=np.float32), ["broken"], np.full((1, 7), np.nan)))
+    ).all()
+
+
+def test_of_class_sets_the_accuracy_is_told_and_no_gain() -> None:
+    kind = MultiLabelKind("kind", "img", "image", ("cat", "dog", "bird"))
+    targets, embedded, truth = make(200)
+    several = np.full((N, 3), -1, dtype=np.int8)
+    several[targets.labelled] = np.eye(3, dtype=np.int8)[truth[targets.labelled]]
+    targets = replace(targets, labels=several)
+    learned = learn(targets, embedded, kind, warm=None)
+    signal = stop_signal(targets, embedded, learned, seed=0)
+    assert signal is not None
+    assert learned.probs is not None
+    true = float(((learned.probs > 0.5) == np.eye(3)[truth]).all(axis=1).mean())
+    assert signal.low <= true <= signal.high
+    assert signal.gain is None

@@ -18,6 +18,7 @@ from backend.snapshot import Content, ProjectInfo, SnapshotStore
 from ml.embedders import make_embedder
 from ml.heads.head import Head
 from ml.vectors import VectorStore, content_key
+from tests.embedding import embed
 
 CONFIG = (
     '<View><Image name="img" value="$image"/>'
@@ -107,7 +108,7 @@ def make_trained(settings: Settings, project_id: int = 7) -> Trained:
     vectors = VectorStore(settings.model_dir / "vectors", embedder.fingerprint, embedder.dim)
     files = {colour: png(level) for colour, level in COLOURS.items()}
     keys = {colour: content_key(data) for colour, data in files.items()}
-    rows = embedder.embed([picture(level) for level in COLOURS.values()])
+    rows = embed(embedder, [picture(level) for level in COLOURS.values()])
     vectors.put(list(keys.values()), rows)
     store.put_contents({f"/known/{colour}.png": Content(key, None, 0.0) for colour, key in keys.items()})
     towards_bright = (rows[1] - rows[0]) / np.linalg.norm(rows[1] - rows[0])

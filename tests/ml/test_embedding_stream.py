@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 
 from ml.embedders import embed_stream, make_embedder
+from ml.embedders import stream as stream_module
 from ml.embedders import threads as thread_counts
 from ml.embedders.base import Embedder
 from ml.embedders.batching import BatchSize
@@ -19,6 +21,7 @@ from ml.embedders.pixels import PixelsEmbedder
 from ml.embedders.preprocess import Preprocess
 from ml.embedders.stream import in_order, worker_threads
 from ml.images import ImageError, ImageLimits, decode_reduced
+from tests.embedding import embed
 
 LIMITS = ImageLimits()
 CONFIG = {"input_size": (3, 64, 64), "crop_pct": 0.875, "interpolation": "bicubic", "crop_mode": "center"}
@@ -50,7 +53,7 @@ def test_a_stream_gives_each_file_its_vector_in_order(backbone: Embedder) -> Non
     assert all(one.vector is None for one in streamed if one.error)
     good = [one for one in streamed if one.vector is not None]
     images = [decode_reduced(files[one.key], limits=LIMITS, side=backbone.image_size)[0] for one in good]
-    expected = backbone.embed(images)
+    expected = embed(backbone, images)
     np.testing.assert_allclose(np.stack([one.vector for one in good]), expected, rtol=0.05, atol=0.02)
 
 
@@ -89,6 +92,22 @@ def test_files_are_read_only_a_few_batches_ahead() -> None:
     assert len(read) <= 20
     stream.close()
     assert len(read) <= 20
+
+
+def test_large_files_are_held_by_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_module, "_BATCH_BYTES", 10_000)
+    monkeypatch.setattr(stream_module, "_AHEAD_BYTES", 30_000)
+    read: list[int] = []
+
+    def items() -> Iterator[tuple[int, bytes]]:
+        for i in range(200):
+            read.append(i)
+            yield i, b"x" * 4_000  # no image, which costs nothing to find out
+
+    stream = embed_stream(PixelsEmbedder(threads=4), items(), limits=LIMITS)
+    assert next(stream).error is not None
+    assert len(read) <= 5 * 3  # three files a batch, four batches before the limit and one more
+    assert [one.key for one in stream] == list(range(1, 200))
 
 
 def test_threads_torch_uses_elsewhere_stay_as_they_are(backbone: Embedder) -> None:

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -81,6 +82,32 @@ def test_skipped_ground_truth_does_not_overrule():
 
 def test_annotation_without_an_author():
     assert label_of(vote(1, "dog", by=None), reviewers=["7"]) == "dog"
+
+
+def agreement_of(*votes, reviewers=()):
+    return resolve(TaskRecord(5, {}, True, "", votes), KIND, reviewers).agreement
+
+
+def test_agreement_is_that_of_the_other_people():
+    a, b = KIND.classes[:2]
+    assert agreement_of(vote(1, a, by=1), vote(2, a, by=2), vote(3, b, by=3)) == 0.5
+    assert agreement_of(vote(1, a, by=1), vote(2, b, by=2)) == 0
+    assert agreement_of(vote(1, a, by=1), vote(2, a, by=2), vote(3, b, by=3, skipped=True)) == 1
+
+
+def test_with_nobody_else_there_is_no_agreement():
+    a, b = KIND.classes[:2]
+    assert math.isnan(agreement_of(vote(1, a)))
+    assert math.isnan(agreement_of(vote(1, a, by=1), vote(2, b, by=1)))  # a correction of one's own
+    # of somebody else's two only the newest counts
+    assert agreement_of(vote(1, b, by=2), vote(2, a, by=2), vote(3, a, by=1)) == 1
+
+
+def test_what_a_reviewer_settled_is_no_disagreement():
+    a, b = KIND.classes[:2]
+    votes = vote(1, a, by=1), vote(2, b, by=2)
+    assert math.isnan(agreement_of(*votes, reviewers=("1",)))
+    assert math.isnan(agreement_of(votes[0], vote(2, b, by=2, truth=True)))
 
 
 MANY_KIND = find_kind(MANY)

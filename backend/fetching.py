@@ -1,0 +1,86 @@
+"""Fetch images ahead of whoever decodes them, but only so far."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+THREADS = 4
+AHEAD = 256  # images
+AHEAD_BYTES = 64_000_000
+
+
+def fetch_ahead(
+    items: Sequence[T], fetch: Callable[[T], bytes | None]
+) -> Generator[tuple[T, bytes | None], None, None]:
+    """Yield each item with what ``fetch`` returns for it, in order, while threads fetch the next.
+
+    At most 256 files wait to be taken, and no fetch begins while 64 MB do.
+
+    Parameters
+    ----------
+    items : sequence
+    fetch : callable
+        Called in a thread. None: there is no file, and why has been noted. An exception ends it all.
+    """
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="fetch") as pool:
+        ahead = _Ahead(pool, items, fetch)
+        try:
+            yield from ahead.results()
+        finally:
+            ahead.stop()
+
+
+class _Ahead(Generic[T]):
+    """Fetches that are running or wait to be taken; each one that ends begins the next."""
+
+    def __init__(
+        self, pool: ThreadPoolExecutor, items: Sequence[T], fetch: Callable[[T], bytes | None]
+    ) -> None:
+        self._pool, self._fetch = pool, fetch
+        self._left = deque(items)
+        self._waiting: deque[tuple[T, Future[bytes | None]]] = deque()
+        self._running = self._held = 0
+        self._lock = threading.Lock()
+
+    def results(self) -> Iterator[tuple[T, bytes | None]]:
+        self._begin()
+        while self._waiting:
+            item, future = self._waiting.popleft()
+            data = future.result()
+            with self._lock:
+                self._held -= len(data or b"")
+            self._begin()
+            yield item, data
+
+    def stop(self) -> None:
+        with self._lock:
+            self._left.clear()
+
+    def _begin(self) -> None:
+        with self._lock:
+            while (
+                self._left
+                and self._running < THREADS
+                and len(self._waiting) < AHEAD
+                and self._held < AHEAD_BYTES
+            ):
+                item = self._left.popleft()
+                self._running += 1
+                self._waiting.append((item, self._pool.submit(self._run, item)))
+
+    def _run(self, item: T) -> bytes | None:
+        data = None
+        try:
+            data = self._fetch(item)
+        finally:
+            with self._lock:
+                self._running -= 1
+                self._held += len(data or b"")
+        self._begin()
+        return data
