@@ -224,9 +224,14 @@ def _cleanlab(labels: np.ndarray, probs: np.ndarray, method: str) -> np.ndarray:
     """Log-odds of one minus cleanlab's quality of each set."""
     from cleanlab.multilabel_classification import get_label_quality_scores
 
-    sets = [np.flatnonzero(row).tolist() for row in labels]
+    n = len(labels)
+    if labels.shape[1] == 1:  # to cleanlab one column is no set; twice the same averages to itself
+        labels, probs = np.repeat(labels, 2, axis=1), np.repeat(probs, 2, axis=1)
+    # nor does it take sets that are all empty, or all full: two more rows, since each is scored by itself
+    sets = [*(np.flatnonzero(row).tolist() for row in labels), list(range(labels.shape[1])), []]
+    probs = np.concatenate([probs, np.full((2, labels.shape[1]), EVEN)])
     quality = get_label_quality_scores(sets, np.clip(probs, _TINY, 1.0 - _TINY), method=method)
-    return -logit(quality)
+    return -logit(quality[:n])
 
 
 def _unseen(labels: np.ndarray, folds: np.ndarray) -> np.ndarray:

@@ -183,3 +183,40 @@ def test_the_copy_that_is_outvoted_is_suspect() -> None:
     assert judged.suspicion[2] >= 0.5
     assert judged.reason[2] == DUPLICATE
     assert judged.twin[2] in (0, 1)
+
+
+@pytest.mark.parametrize("n_classes", [1, 3])
+@pytest.mark.parametrize("filter_by", [None, *FILTERS])
+def test_one_class_or_a_handful_of_sets_is_no_trouble(
+    n_classes: int, filter_by: str | None, digits: tuple[np.ndarray, np.ndarray, np.ndarray]
+) -> None:
+    X, labels, _ = digits
+    for n in (6, 60):
+        keys = [str(row) for row in range(n)]
+        given = labels[:n, :n_classes]
+        fit = fit_sets(X[:n], given, keys)
+        judged = make_judge("multilabel")(
+            given, fit.oos_probs, keys=keys, filter_by=filter_by, **fit.evidence()
+        )
+        assert np.isfinite(judged.suspicion).all()
+        assert judged.suggestion.shape == (n, n_classes)
+        assert len(judged.reason) == n
+
+
+@pytest.mark.parametrize("n_classes", [1, 2, 5])
+@pytest.mark.parametrize("method", SCORES)
+def test_whatever_the_first_reviewed_sets_were(n_classes: int, method: str) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.random((60, n_classes)) < 0.4
+    probs = np.clip(np.where(labels, 0.8, 0.2) + rng.normal(0, 0.1, labels.shape), 0.01, 0.99)
+    judge = make_judge("multilabel")
+    for rows in ([3], [3, 4], range(60)):
+        reviewed = np.isin(np.arange(60), rows)
+        for fill, known in ((0, True), (1, True), (-1, False)):
+            before = np.full(labels.shape, fill, dtype=np.int8)
+            judged = judge(labels, probs, reviewed=reviewed, before=before, method=method)
+            assert np.isfinite(judged.suspicion).all()
+            assert not judged.suspect[reviewed].any()
+            assert judged.calibration.n_reviewed == (len(rows) if known else 0)
+    for same in (np.zeros((5, n_classes), bool), np.ones((5, n_classes), bool)):
+        assert np.isfinite(judge(same, np.full(same.shape, 0.1), method=method).suspicion).all()
