@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from backend.embedding import Embedded
-from backend.labelstudio.choices import ChoicesKind
+from backend.labelstudio.kind import Kind
 from backend.learning import Learned
 from backend.looks import Looks
 from backend.settings import Settings
 from backend.snapshot import History
 from backend.targets import Targets
-from ml.suspicion import Judgement, make_judge
+from ml.suspicion import Judgement, MultiJudgement, make_judge
 from ml.suspicion.reasons import DUPLICATE
 from ml.suspicion.scores import DEFAULT
 
@@ -23,12 +23,12 @@ def judge_labels(
     targets: Targets,
     embedded: Embedded,
     learned: Learned,
-    kind: ChoicesKind,
+    kind: Kind,
     reviewed: np.ndarray,
     histories: Mapping[int, History],
     looks: Looks,
     settings: Settings,
-) -> Judgement | None:
+) -> Judgement | MultiJudgement | None:
     """Return the judgement of the labelled tasks with a vector, in ascending order of rows; None without a head.
 
     Parameters
@@ -38,16 +38,11 @@ def judge_labels(
     """
     if learned.fit is None or learned.probs is None:
         return None
-    rows = np.flatnonzero((targets.labels >= 0) & embedded.ok)
-    fit = learned.fit
-    judgement: Judgement = make_judge(kind.name)(
+    rows = np.flatnonzero(targets.labelled & embedded.ok)
+    judgement: Judgement | MultiJudgement = make_judge(kind.name)(
         targets.labels[rows],
         learned.probs[rows],
         keys=[str(embedded.keys[row]) for row in rows.tolist()],
-        folds=fit.folds,
-        groups=None if fit.space is None else fit.space.groups,
-        neighbour_label=fit.neighbour_label,
-        neighbour_support=fit.neighbour_support,
         reviewed=reviewed[rows],
         before=_given(targets, rows, kind, histories),
         method=settings.suspicion_score or DEFAULT,
@@ -56,20 +51,23 @@ def judge_labels(
         agreement=targets.agreement[rows],
         outlier=looks.outlier[rows],
         image=[looks.image[row] for row in rows.tolist()],
+        **learned.fit.evidence(),
     )
     return replace(judgement, reason=_with_twins(judgement, targets.ids[rows]))
 
 
-def _given(
-    targets: Targets, rows: np.ndarray, kind: ChoicesKind, histories: Mapping[int, History]
-) -> np.ndarray:
-    """Class index of each label as it was when first seen; -1 where that is not known or no class any more."""
-    index = {name: number for number, name in enumerate(kind.classes)}
-    first = (histories.get(task_id) for task_id in targets.ids[rows].tolist())
-    return np.array([index.get(history.given, -1) if history else -1 for history in first], dtype=np.int64)
+def _given(targets: Targets, rows: np.ndarray, kind: Kind, histories: Mapping[int, History]) -> np.ndarray:
+    """Labels as they were when first seen; -1 where that is not known or of a class there no longer is."""
+    before = kind.blank(len(rows))
+    for number, task_id in enumerate(targets.ids[rows].tolist()):
+        history = histories.get(task_id)
+        label = kind.parse(history.given) if history else None
+        if label is not None:
+            before[number] = label
+    return before
 
 
-def _with_twins(judgement: Judgement, ids: np.ndarray) -> list[str]:
+def _with_twins(judgement: Judgement | MultiJudgement, ids: np.ndarray) -> list[str]:
     """Name the other task in the reason of a duplicate that is labelled differently."""
     return [
         f"{reason}: task {ids[twin]}" if reason == DUPLICATE and twin >= 0 else reason

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from backend.embedding import Embedded
-from backend.labelstudio.choices import ChoicesKind
+from backend.labelstudio.kind import Kind
 from backend.registry import Version
 from backend.targets import Targets
-from ml.heads.ensemble import Ensemble, NotEnoughClasses, fit_ensemble
-from ml.heads.head import Head
+from ml.heads.logistic import NotEnoughClasses
+from ml.learners import Fit, Learner, find_learner
 
 
 @dataclass(frozen=True)
@@ -20,18 +21,22 @@ class Learned:
 
     Attributes
     ----------
+    learner : Learner
+        Of the project's kind.
     probs : ndarray of float, shape (n, K), or None
         Class probabilities of every task, out-of-sample for labelled ones; zero without a vector. None: no head.
-    fit : Ensemble or None
+    fit : Fit or None
         The head, and what its members say of the labelled tasks with a vector.
     accuracy : float or None
-        Share of labelled tasks whose label the out-of-sample prediction agrees with, in [0, 1].
+        Share of labelled tasks whose label the out-of-sample prediction agrees with, in [0, 1]; of class sets,
+        in every class.
     why_not : str or None
         Why there is no head.
     """
 
+    learner: Learner[Any]
     probs: np.ndarray | None
-    fit: Ensemble | None
+    fit: Fit | None
     accuracy: float | None
     why_not: str | None = None
 
@@ -39,31 +44,36 @@ class Learned:
         """Return the same with the unlabelled tasks predicted by a published version."""
         if self.probs is None:
             return self
-        rows = np.flatnonzero((targets.labels < 0) & embedded.ok)
+        rows = np.flatnonzero(~targets.labelled & embedded.ok)
         probs = self.probs.copy()
-        probs[rows] = Head.from_arrays(version.arrays).predict_proba(embedded.vectors[rows])
+        probs[rows] = self.learner.serve(version.arrays).predict_proba(embedded.vectors[rows])
         return replace(self, probs=probs)
 
 
-def learn(targets: Targets, embedded: Embedded, kind: ChoicesKind, *, warm: Ensemble | None) -> Learned:
-    """Fit the head of a single-choice project.
+def learn(targets: Targets, embedded: Embedded, kind: Kind, *, warm: Fit | None) -> Learned:
+    """Fit the head of a project.
 
     Parameters
     ----------
-    warm : Ensemble or None
+    warm : Fit or None
         An earlier fit over the same classes and vectors to start from.
     """
-    labelled = np.flatnonzero((targets.labels >= 0) & embedded.ok)
+    labelled = np.flatnonzero(targets.labelled & embedded.ok)
     keys = [str(embedded.keys[row]) for row in labelled.tolist()]
+    learner, given = find_learner(kind.name), targets.labels[labelled]
     try:
-        fit = fit_ensemble(
-            embedded.vectors[labelled], targets.labels[labelled], len(kind.classes), keys, warm=warm
-        )
+        fit = learner.fit(embedded.vectors[labelled], given, len(kind.classes), keys, warm=warm)
     except NotEnoughClasses as error:
-        return Learned(None, None, None, str(error))
+        return Learned(learner, None, None, None, str(error))
     probs = np.zeros((len(targets.ids), len(kind.classes)), dtype=np.float32)
-    rest = np.flatnonzero((targets.labels < 0) & embedded.ok)
+    rest = np.flatnonzero(~targets.labelled & embedded.ok)
     probs[rest] = fit.head.predict_proba(embedded.vectors[rest])
     probs[labelled] = fit.oos_probs
-    accuracy = float((fit.oos_probs.argmax(axis=1) == targets.labels[labelled]).mean())
-    return Learned(probs, fit, accuracy)
+    decided, _ = learner.decide(fit.oos_probs)
+    return Learned(learner, probs, fit, float(agrees(decided, given).mean()))
+
+
+def agrees(decided: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """Return which rows of two arrays of labels are the same, class sets in every class; bool of shape (n,)."""
+    same: np.ndarray = np.equal(decided, given).reshape(len(given), -1).all(axis=1)
+    return same

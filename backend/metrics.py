@@ -24,7 +24,8 @@ class Metrics:
     events : Counter
         Webhook events taken, by event name; names Lineup does not know count as ``unknown``.
     predictions : Counter
-        Tasks in ``/predict``, by ``outcome``: ``predicted`` or ``empty``.
+        Tasks in ``/predict``, by ``outcome``: ``predicted``, or ``empty`` where there is no result: no prediction, or
+        one of no class.
     predict_seconds : Histogram
         Seconds a ``/predict`` request took.
     refused : Counter

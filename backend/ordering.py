@@ -9,12 +9,12 @@ import numpy as np
 
 from backend.columns import CONFIDENCE_STEP, Row, quantise, rank_priorities
 from backend.embedding import Embedded
-from backend.labelstudio.choices import ChoicesKind
+from backend.labelstudio.kind import Kind
 from backend.learning import Learned
 from backend.stopping import draw
 from backend.targets import Targets
 from ml.acquisition.explore import order
-from ml.suspicion.choices import Judgement
+from ml.suspicion import Judgement, MultiJudgement
 
 SUSPICION_STEP = 0.01
 
@@ -55,15 +55,15 @@ def rank(
     The ranking is deterministic for a seed; without a head it spreads over the images.
     """
     pool = np.flatnonzero(targets.unfinished & embedded.ok)
-    labelled = np.flatnonzero((targets.labels >= 0) & embedded.ok)
+    labelled = np.flatnonzero(targets.labelled & embedded.ok)
     if not len(pool):
         return []
     permutation = order(
         strategy,
-        probs=None if learned.probs is None else learned.probs[pool],
+        probs=None if learned.probs is None else learned.learner.question(learned.probs[pool]),
         X=embedded.vectors[pool],
         labelled_X=embedded.vectors[labelled],
-        labelled_y=targets.labels[labelled],
+        labelled_y=learned.learner.answers(targets.labels[labelled]),
         lottery=draw(embedded)[pool],
         exploration=exploration,
         head=head,
@@ -77,10 +77,10 @@ def rank(
 
 def line_up(
     targets: Targets,
-    kind: ChoicesKind,
+    kind: Kind,
     embedded: Embedded,
     learned: Learned,
-    judgement: Judgement | None,
+    judgement: Judgement | MultiJudgement | None,
     ranked: list[int],
     reviewed: np.ndarray,
     *,
@@ -104,16 +104,16 @@ def line_up(
     priority = np.zeros(n)
     priority[ranked] = rank_priorities(len(ranked), head)
     suspicion, confidence = np.zeros(n), np.zeros(n)
-    suggestion = np.full(n, -1)
+    suggestion = np.full(n, "", dtype=object)
     reason = list(noted)
     if learned.probs is not None:
-        seen = embedded.ok
-        suggestion[seen] = learned.probs[seen].argmax(axis=1)
-        confidence[seen] = learned.probs[seen].max(axis=1)
+        seen = np.flatnonzero(embedded.ok)
+        decided, confidence[seen] = learned.learner.decide(learned.probs[seen])
+        suggestion[seen] = [kind.text(label) for label in decided]
     if judgement is not None:
-        rows = np.flatnonzero((targets.labels >= 0) & embedded.ok)
+        rows = np.flatnonzero(targets.labelled & embedded.ok)
         suspicion[rows] = judgement.suspicion
-        suggestion[rows] = judgement.suggestion
+        suggestion[rows] = [kind.text(label) for label in judgement.suggestion]
         confidence[rows] = judgement.confidence
         for row, why in zip(rows.tolist(), judgement.reason, strict=True):
             reason[row] = why or reason[row]
@@ -126,18 +126,18 @@ def line_up(
         int(targets.ids[row]): Row(
             priority=float(priority[row]),
             suspicion=float(suspicion[row]),
-            suggestion=kind.classes[suggestion[row]] if suggestion[row] >= 0 else "",
+            suggestion=suggestion[row],
             confidence=float(confidence[row]),
             reason=reason[row],
         )
         for row in range(n)
     }
     threshold = _shown_threshold(judgement)
-    suspects = int(((suspicion >= threshold) & (targets.labels >= 0)).sum())
+    suspects = int(((suspicion >= threshold) & targets.labelled).sum())
     return Lineup(rows_by_id, [int(targets.ids[row]) for row in ranked], threshold, suspects)
 
 
-def _shown_threshold(judgement: Judgement | None) -> float:
+def _shown_threshold(judgement: Judgement | MultiJudgement | None) -> float:
     """Round like the suspicions, but never to 0, where every task is."""
     if judgement is None:
         return 1.0

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from backend.columns import PRIORITY
-from backend.labelstudio.choices import ChoicesKind
 from backend.labelstudio.config import UnsupportedConfig, find_kind
+from backend.labelstudio.kind import Kind
 from backend.newcomers import Newcomers
 from backend.project import SNAPSHOT
 from backend.registry import UNTRAINED, VersionNotFound, VersionRegistry
 from backend.settings import Settings
 from backend.snapshot import SnapshotStore
-from ml.heads.head import Head
+from ml.learners import Learner, ServingHead, find_learner
 from ml.vectors import VectorStore
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,9 @@ class _Served:
     """A published version, ready to predict."""
 
     version: str
-    head: Head
+    kind: str
+    learner: Learner[Any]
+    head: ServingHead
     vectors: VectorStore
     fingerprint: str
     classes: tuple[str, ...]
@@ -116,7 +118,7 @@ class Predictor:
         served = self._load(project_id, version)
         store = SnapshotStore(self.settings.project_dir(project_id) / SNAPSHOT)
         kind = find_kind(label_config or (store.get_meta("project") or {}).get("label_config", ""))
-        if tuple(kind.classes) != served.classes:
+        if (kind.name, kind.classes) != (served.kind, served.classes):
             self._request(project_id, "predict")
             return ["the label config changed; a refresh learns it anew"] * len(tasks)
         uris = [_image_uri(kind, task) for task in tasks]
@@ -125,10 +127,10 @@ class Predictor:
         rows = [row for row, reason in enumerate(why) if reason is None]
         for start in range(0, len(rows), BATCH):
             batch = rows[start : start + BATCH]
-            probs = served.head.predict_proba(vectors[batch])
-            for row, best, confidence in zip(batch, probs.argmax(axis=1), probs.max(axis=1), strict=True):
-                score = live_score(tasks[row]["data"], float(confidence), self.settings.field_prefix)
-                out[row] = (kind.result(int(best), float(confidence)), score)
+            decided, confidence = served.learner.decide(served.head.predict_proba(vectors[batch]))
+            for row, label, sure in zip(batch, decided, confidence.tolist(), strict=True):
+                score = live_score(tasks[row]["data"], sure, self.settings.field_prefix)
+                out[row] = (kind.result(label, sure), score)
         return out
 
     def _vectors(
@@ -186,10 +188,13 @@ class Predictor:
             served = self._served.get(project_id)
             if served is None or served.version != version:
                 loaded = self._registry(project_id).load(version)
-                head = Head.from_arrays(loaded.arrays)
-                fingerprint = loaded.manifest["fingerprint"]
+                manifest = loaded.manifest
+                kind, fingerprint = manifest["kind"], manifest["fingerprint"]
+                learner = find_learner(kind)
+                head = learner.serve(loaded.arrays)
                 vectors = VectorStore(self.settings.model_dir / "vectors", fingerprint, len(head.mean))
-                served = _Served(version, head, vectors, fingerprint, tuple(loaded.manifest["classes"]))
+                classes = tuple(manifest["classes"])
+                served = _Served(version, kind, learner, head, vectors, fingerprint, classes)
                 self._served[project_id] = served
             return served
 
@@ -223,7 +228,7 @@ def live_score(data: dict[str, Any], confidence: float, prefix: str) -> float:
     return round(1.0 - priority, 4)
 
 
-def _image_uri(kind: ChoicesKind, task: dict[str, Any]) -> str | None:
+def _image_uri(kind: Kind, task: dict[str, Any]) -> str | None:
     data = task.get("data")
     uri = kind.image_uri(data) if isinstance(data, dict) else None
     return uri if isinstance(uri, str) else None

@@ -18,11 +18,11 @@ from backend.activity import is_idle, note_activity
 from backend.connect import adopt
 from backend.embedding import RETRY_BROKEN_AFTER, Embedded, EmbeddingRoom
 from backend.judging import judge_labels
-from backend.labelstudio.choices import ChoicesKind
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.config import find_kind
 from backend.labelstudio.errors import LabelStudioError, LabelStudioUnreachable
 from backend.labelstudio.fetch import ImageFetcher
+from backend.labelstudio.kind import Kind
 from backend.labelstudio.predictions import Prediction
 from backend.labelstudio.reader import read_project
 from backend.learning import Learned, learn
@@ -38,8 +38,8 @@ from backend.stopping import stop_signal
 from backend.stream import stream_score
 from backend.targets import Targets, build_targets, first_labels, reviewed
 from ml.embedders import Embedder, make_embedder
-from ml.heads.ensemble import Ensemble
 from ml.images import ImageLimits
+from ml.learners import Fit, find_learner
 from ml.survey import Survey
 from ml.vectors import VectorStore
 
@@ -124,7 +124,7 @@ class Refresher:
         self._idle: dict[int, _Idle] = {}
         self._reconciled: set[int] = set()
         # the last fit of each project and label config, to start the next one from
-        self._fits: dict[tuple[int, str], Ensemble] = {}
+        self._fits: dict[tuple[int, str], Fit] = {}
         self._surveys: dict[int, Survey] = {}
 
     @cached_property
@@ -252,7 +252,7 @@ class Refresher:
             version_id, lineup, _predictions(version_id, kind, targets, embedded, learned, lineup)
         )
         result.version, result.suspects = outcome.version, lineup.suspects
-        result.tasks, result.labels = len(targets.ids), int((targets.labels >= 0).sum())
+        result.tasks, result.labels = len(targets.ids), int(targets.labelled.sum())
         result.accuracy, result.note = learned.accuracy, learned.why_not or self.embedder.note
         if version and result.learned:
             version.manifest.update(
@@ -278,13 +278,13 @@ class Refresher:
         self._idle[project.id] = _Idle(publisher, outcome, snapshot, targets)
 
     def _learn(
-        self, project: Project, kind: ChoicesKind, targets: Targets, embedded: Embedded, result: RefreshResult
+        self, project: Project, kind: Kind, targets: Targets, embedded: Embedded, result: RefreshResult
     ) -> tuple[Learned, Version | None]:
         digest = targets.digest(kind, self.embedder.fingerprint, embedded.keys)
         served = project.served_version(kind.digest, self.embedder.fingerprint)
         warm = self._fits.get((project.id, kind.digest))
         if warm is None and served is not None:
-            warm = Ensemble.from_arrays(served.arrays)
+            warm = find_learner(kind.name).restore(served.arrays)
         learned = learn(targets, embedded, kind, warm=warm)
         if learned.fit is None:
             return learned, None
@@ -302,10 +302,8 @@ class Refresher:
             "digest": digest,
             "label_config": kind.digest,
             "classes": list(kind.classes),
-            "labels": int((targets.labels >= 0).sum()),
-            "labels_by_class": np.bincount(
-                targets.labels[targets.labels >= 0], minlength=len(kind.classes)
-            ).tolist(),
+            "labels": int(targets.labelled.sum()),
+            "labels_by_class": learned.learner.count(targets.labels[targets.labelled], len(kind.classes)),
             "accuracy": learned.accuracy,
             "embedder": self.embedder.name,
             "fingerprint": self.embedder.fingerprint,
@@ -317,7 +315,7 @@ class Refresher:
     def _order(
         self,
         project: Project,
-        kind: ChoicesKind,
+        kind: Kind,
         targets: Targets,
         embedded: Embedded,
         looks: Looks,
@@ -398,17 +396,15 @@ def _silent(step: str, done: int, total: int) -> None:
 
 
 def _predictions(
-    version: str, kind: ChoicesKind, targets: Targets, embedded: Embedded, learned: Learned, lineup: Lineup
+    version: str, kind: Kind, targets: Targets, embedded: Embedded, learned: Learned, lineup: Lineup
 ) -> list[Prediction]:
+    rows = np.flatnonzero(embedded.ok)
+    results: list[list[dict[str, Any]]] = [[] for _ in rows]
+    if learned.probs is not None:
+        decided, confidence = learned.learner.decide(learned.probs[rows])
+        results = [kind.result(label, sure) for label, sure in zip(decided, confidence.tolist(), strict=True)]
     predictions = {}
-    for row in np.flatnonzero(embedded.ok).tolist():
-        task_id = int(targets.ids[row])
-        if learned.probs is None:
-            result: list[dict[str, Any]] = []
-        else:
-            best = int(learned.probs[row].argmax())
-            result = kind.result(best, float(learned.probs[row, best]))
-        predictions[task_id] = Prediction(
-            task_id, result, stream_score(lineup.rows[task_id].priority), version
-        )
+    for task_id, result in zip(targets.ids[rows].tolist(), results, strict=True):
+        score = stream_score(lineup.rows[task_id].priority)
+        predictions[task_id] = Prediction(task_id, result, score, version)
     return order_predictions(lineup.queue, predictions)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from backend.embedding import Embedded
-from backend.learning import Learned
+from backend.learning import Learned, agrees
 from backend.targets import Targets
 from ml.acquisition.explore import lottery, uniform_sample
 from ml.heads.ensemble import N_FOLDS
@@ -28,7 +28,8 @@ class StopSignal:
     source : str
         How it was estimated, see `ml.stopping.Accuracy`.
     gain : float or None
-        What the next 100 labels are expected to add to the accuracy; None with too few labels to tell.
+        What the next 100 labels are expected to add to the accuracy; None with too few labels to tell, and for
+        class sets.
     """
 
     accuracy: float
@@ -60,18 +61,18 @@ def stop_signal(targets: Targets, embedded: Embedded, learned: Learned, *, seed:
     """
     if learned.probs is None:
         return None
-    labelled = (targets.labels >= 0) & embedded.ok
+    labelled = targets.labelled & embedded.ok
     rows = np.flatnonzero(labelled)
-    y = targets.labels[rows]
+    given, learner = targets.labels[rows], learned.learner
     # what people skipped will not be labelled: it is no part of the collection
     collection = embedded.ok & (labelled | ~targets.touched)
     drawn = np.where(collection, draw(embedded), np.inf)
-    confidence = learned.probs[rows].max(axis=1)
-    pool_confidence = learned.probs[collection & ~labelled].max(axis=1)
+    decided, confidence = learner.decide(learned.probs[rows])
+    _, pool_confidence = learner.decide(learned.probs[collection & ~labelled])
     outlook = look_ahead(
         embedded.vectors[rows],
-        y,
-        learned.probs[rows].argmax(axis=1) == y,
+        learner.answers(given),
+        agrees(decided, given),
         confidence,
         pool_confidence,
         uniform=uniform_sample(drawn[collection], labelled[collection])[labelled[collection]],

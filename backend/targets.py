@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.labelstudio.choices import ChoicesKind
+from backend.labelstudio.kind import Kind
 from backend.labelstudio.targets import resolve
 from backend.snapshot import History, Snapshot, TaskRecord
 
@@ -23,8 +23,11 @@ class Targets:
         Task ids, ascending.
     uris : list of str or None, length n
         Image URI of each task; None where the task has no image.
-    labels : ndarray of int, shape (n,)
-        Class index in the order of the label config, -1 without a label.
+    labels : ndarray of int, shape (n,) or (n, K)
+        Class index in the order of the label config, or 1 for each class that holds and 0 for the others; -1
+        without a label.
+    labelled : ndarray of bool, shape (n,)
+        Which tasks have a label: the empty set is one.
     annotators : list of int or None, length n
         Who gave the deciding annotation.
     agreement : ndarray of float, shape (n,)
@@ -40,13 +43,14 @@ class Targets:
     ids: np.ndarray
     uris: list[str | None]
     labels: np.ndarray
+    labelled: np.ndarray
     annotators: list[int | None]
     agreement: np.ndarray
     unfinished: np.ndarray
     touched: np.ndarray
     states: list[str]
 
-    def digest(self, kind: ChoicesKind, fingerprint: str, keys: Sequence[str | None]) -> str:
+    def digest(self, kind: Kind, fingerprint: str, keys: Sequence[str | None]) -> str:
         """Return a digest of what a head learns from: contents, labels, classes and embedder.
 
         Parameters
@@ -55,28 +59,29 @@ class Targets:
             Content digest of each image; None where it cannot be used.
         """
         sha = hashlib.sha256(f"{kind.digest}|{fingerprint}".encode())
-        for row in np.flatnonzero(self.labels >= 0):
+        for row in np.flatnonzero(self.labelled):
             if keys[row] is not None:
-                sha.update(f"|{keys[row]}:{self.labels[row]}".encode())
+                sha.update(f"|{keys[row]}:{self.labels[row].tolist()}".encode())
         return sha.hexdigest()
 
 
-def build_targets(snapshot: Snapshot, kind: ChoicesKind, reviewers: Collection[str]) -> Targets:
+def build_targets(snapshot: Snapshot, kind: Kind, reviewers: Collection[str]) -> Targets:
     """Turn a snapshot into arrays."""
     tasks = [snapshot.tasks[task_id] for task_id in sorted(snapshot.tasks)]
-    labels = np.full(len(tasks), -1, dtype=np.int64)
+    labels, labelled = kind.blank(len(tasks)), np.zeros(len(tasks), dtype=bool)
     annotators: list[int | None] = [None] * len(tasks)
     agreement = np.full(len(tasks), np.nan)
     for row, task in enumerate(tasks):
         resolved = resolve(task, kind, reviewers)
         if resolved is not None:
-            labels[row] = resolved.label
+            labels[row], labelled[row] = resolved.label, True
             annotators[row] = resolved.annotator
             agreement[row] = resolved.agreement
     return Targets(
         ids=np.array([task.id for task in tasks], dtype=np.int64),
         uris=[kind.image_uri(task.data) for task in tasks],
         labels=labels,
+        labelled=labelled,
         annotators=annotators,
         agreement=agreement,
         unfinished=np.array([not task.is_labeled for task in tasks], dtype=bool),
@@ -91,11 +96,11 @@ def annotation_state(task: TaskRecord) -> str:
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
 
 
-def first_labels(targets: Targets, kind: ChoicesKind, histories: dict[int, History]) -> list[History]:
+def first_labels(targets: Targets, kind: Kind, histories: dict[int, History]) -> list[History]:
     """Return histories for tasks that are seen with a label for the first time."""
     return [
-        History(int(targets.ids[row]), kind.classes[targets.labels[row]], targets.annotators[row])
-        for row in np.flatnonzero(targets.labels >= 0)
+        History(int(targets.ids[row]), kind.text(targets.labels[row]), targets.annotators[row])
+        for row in np.flatnonzero(targets.labelled)
         if int(targets.ids[row]) not in histories
     ]
 
@@ -110,6 +115,6 @@ def reviewed(targets: Targets, histories: dict[int, History]) -> np.ndarray:
     mask = np.zeros(len(targets.ids), dtype=bool)
     for row, task_id in enumerate(targets.ids.tolist()):
         history = histories.get(task_id)
-        if history and history.suspected_state and targets.labels[row] >= 0:
+        if history and history.suspected_state and targets.labelled[row]:
             mask[row] = history.suspected_state != targets.states[row]
     return mask

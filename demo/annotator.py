@@ -8,7 +8,11 @@ from typing import Any
 
 from demo.label_studio import Account, LabelStudioFailed, LabelStudioServer
 
-Truth = Callable[[dict[str, Any]], str]
+Result = list[dict[str, Any]]
+# from a task to its right label; from a label to a result; from a result to a label
+Truth = Callable[[dict[str, Any]], Any]
+Write = Callable[[Any], Result]
+Read = Callable[[Result], Any]
 PAGE = 100
 
 
@@ -34,12 +38,16 @@ class Annotator:
         From a task to the right label.
     account : Account, optional
         Who; the server's first user otherwise.
+    write, read : callable
+        From a label to an annotation's result and back; default: one class.
     """
 
     server: LabelStudioServer
     project_id: int
     truth: Truth
     account: Account | None = None
+    write: Write = choice
+    read: Read = chosen
     agreed: list[bool] = field(default_factory=list)
 
     def next_task(self) -> dict[str, Any] | None:
@@ -53,9 +61,9 @@ class Annotator:
             raise
         return task
 
-    def submit(self, task: dict[str, Any], label: str) -> int:
+    def submit(self, task: dict[str, Any], label: Any) -> int:
         """Submit a label and return the annotation's id."""
-        body = {"result": choice(label), "lead_time": 1.0}
+        body = {"result": self.write(label), "lead_time": 1.0}
         return int(self._call("POST", f"/api/tasks/{task['id']}/annotations/", body)["id"])
 
     def annotate(self, count: int) -> Iterator[dict[str, Any]]:
@@ -65,7 +73,7 @@ class Annotator:
             if task is None:
                 return
             label = self.truth(task)
-            shown = [chosen(prediction["result"]) for prediction in task["predictions"]]
+            shown = [self.read(prediction["result"]) for prediction in task["predictions"]]
             self.agreed.append(label in shown[:1])
             self.submit(task, label)
             yield task
@@ -83,6 +91,8 @@ class Reviewer:
     project_id: int
     truth: Truth
     account: Account | None = None
+    write: Write = choice
+    read: Read = chosen
 
     def tab(self, title: str) -> int:
         """Return the id of the tab with this title.
@@ -113,6 +123,6 @@ class Reviewer:
         label = self.truth(task)
         annotation = next(a for a in task["annotations"] if not a["was_cancelled"])
         token = self.account.token if self.account else None
-        body = {"result": choice(label)}
+        body = {"result": self.write(label)}
         self.server.api("PATCH", f"/api/annotations/{annotation['id']}/", body, token=token)
-        return chosen(annotation["result"]) != label
+        return bool(self.read(annotation["result"]) != label)

@@ -65,7 +65,7 @@ class Outlook:
 
 def look_ahead(
     X: np.ndarray,
-    y: np.ndarray,
+    y: np.ndarray | None,
     correct: np.ndarray,
     confidence: np.ndarray,
     pool_confidence: np.ndarray,
@@ -83,7 +83,8 @@ def look_ahead(
     ----------
     X : ndarray of float, shape (n, d)
         Labelled vectors.
-    y : ndarray of int, shape (n,)
+    y : ndarray of int, shape (n,), or None
+        None where labels are not one class a row: then there is no curve.
     correct, confidence, pool_confidence, uniform
         As in `estimate_accuracy`.
     n_folds : int
@@ -99,6 +100,8 @@ def look_ahead(
     estimate = estimate_accuracy(correct, uniform, confidence=confidence, pool_confidence=pool_confidence)
     if estimate is None:
         return None
+    if y is None:
+        return Outlook(estimate, None)
     weights = collection_weights(confidence, pool_confidence)
     sizes, measured = measure_learning_curve(X, y, rng, weights=weights)
     if len(sizes) < 2:

@@ -24,11 +24,21 @@ def write(rows: Sequence[ExportRow], out: Path, fetch: Callable[[ExportRow], byt
     -------
     list of str
         A line for each image that cannot be fetched; the others are written all the same.
+
+    Raises
+    ------
+    ValueError
+        If tasks may have several classes: an image in several folders would be several images to who reads them.
     """
     out.mkdir()
     (out / MARKER).touch()
     left_out = []
     for row in rows:
+        if not isinstance(row.label, str):
+            raise ValueError(
+                "the format folders has one class an image, and the tasks of this project have any number: "
+                "take --format jsonl, json or csv"
+            )
         try:
             data = fetch(row)
         except ImageFetchError as error:

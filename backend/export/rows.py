@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from backend.columns import CONFIDENCE, SUGGESTION, SUSPICION
-from backend.labelstudio.choices import ChoicesKind
+from backend.labelstudio.kind import Kind, Named
 from backend.labelstudio.targets import resolve
 from backend.settings import Settings
 from backend.snapshot import AnnotationRecord, History, TaskRecord
@@ -19,22 +19,22 @@ Status = Literal["kept", "corrected", "suspect"]
 
 @dataclass(frozen=True, slots=True)
 class ExportRow:
-    """One labelled task.
+    """One labelled task. Labels are a class, or a list of classes where a task may have several.
 
     Attributes
     ----------
     image : str
         The image's URI as the task has it.
-    label : str
+    label : str or list of str
         The final label.
-    given : str
+    given : str or list of str
         The label Lineup first saw on the task.
     suspicion : float or None
         In [0, 1]; None where Lineup has not judged the label.
-    suggestion : str
-        The class the model finds most probable; empty where it has no opinion.
+    suggestion : str, list of str or None
+        What the model finds most probable; None where it has no opinion.
     confidence : float
-        Its probability, in [0, 1].
+        Its probability, in [0, 1]; of a list, that of its least certain class.
     status : str
         ``corrected``: a person changed the label after Lineup first saw it; ``suspect``: at or above the
         review threshold and nobody has looked since; else ``kept``.
@@ -45,10 +45,10 @@ class ExportRow:
     """
 
     image: str
-    label: str
-    given: str
+    label: Named
+    given: Named
     suspicion: float | None
-    suggestion: str
+    suggestion: Named | None
     confidence: float
     status: Status
     annotator: str
@@ -73,7 +73,7 @@ class Revision:
 
 def build_rows(
     tasks: Iterable[Mapping[str, Any]],
-    kind: ChoicesKind,
+    kind: Kind,
     histories: Mapping[int, History],
     emails: Mapping[int, str],
     settings: Settings,
@@ -97,9 +97,10 @@ def build_rows(
         resolved = resolve(task, kind, settings.reviewers)
         if resolved is None:
             continue
-        label = kind.classes[resolved.label]
+        label = kind.text(resolved.label)
         history = histories.get(task.id)
         given = history.given if history else label
+        suggestion = task.data.get(settings.field_prefix + SUGGESTION)
         suspicion = _number(task.data.get(settings.field_prefix + SUSPICION))
         looked_at = bool(
             history and history.suspected_state and history.suspected_state != annotation_state(task)
@@ -113,10 +114,10 @@ def build_rows(
         rows.append(
             ExportRow(
                 image=kind.image_uri(task.data) or "",
-                label=label,
-                given=given,
+                label=kind.named(label),
+                given=kind.named(given),
                 suspicion=suspicion,
-                suggestion=str(task.data.get(settings.field_prefix + SUGGESTION) or ""),
+                suggestion=kind.named(str(suggestion)) if suggestion else None,
                 confidence=_number(task.data.get(settings.field_prefix + CONFIDENCE)) or 0.0,
                 status=status,
                 annotator="" if by is None else emails.get(by, str(by)),
@@ -150,7 +151,8 @@ def revise(
             kept.append(row)
         elif (
             apply_suggestions is not None
-            and row.suggestion in classes
+            and row.suggestion is not None
+            and class_names(row.suggestion) <= set(classes)
             and row.suggestion != row.label
             and row.confidence >= apply_suggestions
         ):
@@ -161,6 +163,11 @@ def revise(
         else:
             kept.append(row)
     return Revision(kept, dropped, applied)
+
+
+def class_names(label: Named) -> set[str]:
+    """Return the classes of a label."""
+    return {label} if isinstance(label, str) else set(label)
 
 
 def count_by_status(rows: Iterable[ExportRow]) -> dict[str, int]:

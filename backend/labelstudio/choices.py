@@ -2,79 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
-import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from backend.labelstudio.elements import Element, UnsupportedConfig
+import numpy as np
 
-log = logging.getLogger(__name__)
-
-_VARIABLE = re.compile(r"^\$([A-Za-z_][\w.-]*)$")
-# Label Studio stores uploads made before there was a config under this key
-_UNDEFINED = "$undefined$"
+from backend.labelstudio.image_choices import NO_LABEL, ImageChoices
 
 
 @dataclass(frozen=True)
-class ChoicesKind:
-    """One single-choice control on one image.
+class ChoicesKind(ImageChoices):
+    """One single-choice control on one image; a label is a class index."""
 
-    Attributes
-    ----------
-    from_name, to_name : str
-        Names of the ``<Choices>`` and the ``<Image>``.
-    data_key : str
-        Task field with the image's URI.
-    classes : tuple of str
-        What results contain, in the order of the config: a choice's ``alias``, else its ``value``.
-    """
-
-    from_name: str
-    to_name: str
-    data_key: str
-    classes: tuple[str, ...]
     name: ClassVar[str] = "choices"
-    _reported: set[str] = field(default_factory=set, compare=False, repr=False)
-
-    @classmethod
-    def find(cls, elements: Sequence[Element]) -> Self | None:
-        """Return the kind for the first single-choice control on an image; None where there is none.
-
-        Raises
-        ------
-        UnsupportedConfig
-            If there are choices on an image, but none Lineup can learn.
-        """
-        images = {e.get("name"): e for e in elements if e.tag == "Image"}
-        controls = [e for e in elements if e.tag == "Choices" and e.get("toName") in images]
-        problems = []
-        for control in controls:
-            problem = _problem(control, elements)
-            if problem is None:
-                image = images[control.get("toName")]
-                classes = tuple(_class(e) for e in _choices(control, elements))
-                return cls(control.get("name"), control.get("toName"), _data_key(image), classes)
-            problems.append(f'<Choices name="{control.get("name")}"> {problem}')
-        if problems:
-            raise UnsupportedConfig(
-                "; ".join(problems) + "; Lineup works with one single <Choices> for a whole <Image>"
-            )
-        return None
-
-    @property
-    def digest(self) -> str:
-        """Digest of all that a head learned for this config depends on."""
-        parts = [self.name, self.from_name, self.to_name, self.data_key, *self.classes]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-    def image_uri(self, data: Mapping[str, Any]) -> str | None:
-        """Return the image's URI in a task's data; None where the task has none."""
-        uri = data.get(self.data_key, data.get(_UNDEFINED))
-        return uri if isinstance(uri, str) and uri else None
+    several: ClassVar[bool] = False
+    fewest_choices: ClassVar[int] = 2
 
     def target(self, result: Sequence[Mapping[str, Any]], task_id: int | None = None) -> int | None:
         """Return the class an annotation chose.
@@ -91,68 +35,36 @@ class ChoicesKind:
         int or None
             Index into ``classes``; None where the annotation chose none of them.
         """
-        for region in result:
-            if region.get("from_name") != self.from_name or region.get("type") != "choices":
+        for names in self.chosen(result):
+            if names is None or len(names) != 1:
                 continue
-            value = region.get("value")
-            chosen = value.get("choices") if isinstance(value, Mapping) else None
-            if not isinstance(chosen, list) or len(chosen) != 1 or not isinstance(chosen[0], str):
-                continue
-            if chosen[0] in self.classes:
-                return self.classes.index(chosen[0])
-            if chosen[0] not in self._reported:
-                self._reported.add(chosen[0])
-                log.warning(
-                    "task %s: label %r is not in the label config; it does not count", task_id, chosen[0]
-                )
+            if names[0] in self.classes:
+                return self.classes.index(names[0])
+            self.report(names[0], task_id)
         return None
 
-    def result(self, label: int, confidence: float) -> list[dict[str, Any]]:
+    def consensus(self, labels: Sequence[int]) -> int:
+        """Return the most frequent class; in a tie, the one given last."""
+        counts = Counter(labels)
+        most = max(counts.values())
+        return next(label for label in reversed(labels) if counts[label] == most)
+
+    def blank(self, n: int) -> np.ndarray:
+        """Return -1 for each of n tasks, int64 of shape (n,)."""
+        return np.full(n, NO_LABEL, dtype=np.int64)
+
+    def text(self, label: Any) -> str:
+        """Return the class's name."""
+        return self.classes[int(label)]
+
+    def parse(self, text: str) -> int | None:
+        """Return the class of this name."""
+        return self.classes.index(text) if text in self.classes else None
+
+    def named(self, text: str) -> str:
+        """Return the name as it is."""
+        return text
+
+    def result(self, label: Any, confidence: float) -> list[dict[str, Any]]:
         """Return a Label Studio result that chooses class ``label``; the confidence is the region's score."""
-        return [
-            {
-                "from_name": self.from_name,
-                "to_name": self.to_name,
-                "type": "choices",
-                "value": {"choices": [self.classes[label]]},
-                "score": round(float(confidence), 4),
-            }
-        ]
-
-
-def _choices(control: Element, elements: Sequence[Element]) -> list[Element]:
-    return [e for e in elements if e.tag == "Choice" and e.inside(control)]
-
-
-def _class(choice: Element) -> str:
-    return choice.get("alias") or choice.get("value")
-
-
-def _problem(control: Element, elements: Sequence[Element]) -> str | None:
-    """Return why a control cannot be learned, or None."""
-    if control.get("choice") == "multiple":
-        return 'allows several choices (choice="multiple")'
-    if control.get("perRegion") == "true" or control.get("perItem") == "true":
-        return "is asked for each region"
-    if control.get("value"):
-        return "takes its choices from the task data"
-    choices = _choices(control, elements)
-    if any(a.tag == "Choice" for e in choices for a in e.ancestors):
-        return "has choices within choices"
-    names = [_class(e) for e in choices]
-    if len(names) < 2:
-        return "has fewer than two choices"
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        return f"has a choice twice ({repeated[0]!r})"
-    return None
-
-
-def _data_key(image: Element) -> str:
-    source = image.get("value")
-    match = _VARIABLE.match(source)
-    if match is None:
-        shown = (image.get("valueList") and "valueList") or f"value={source!r}"
-        name = image.get("name")
-        raise UnsupportedConfig(f'<Image name="{name}"> has {shown}; Lineup needs value="$field"')
-    return match[1]
+        return [self.region([self.text(label)], confidence)]

@@ -4,42 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Self
 from xml.etree import ElementTree
 
 from backend.labelstudio.choices import ChoicesKind
 from backend.labelstudio.elements import Element, UnsupportedConfig
+from backend.labelstudio.kind import Kind
+from backend.labelstudio.multilabel import MultiLabelKind
 
+Finder = Callable[["LabelConfig"], Kind | None]
 
-class Kind(Protocol):
-    """How annotations become targets, and predictions results, for one kind of problem."""
-
-    name: str
-
-    @property
-    def data_key(self) -> str:
-        """The task field with the image."""
-        ...
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The classes, in the order of the config."""
-        ...
-
-    @property
-    def digest(self) -> str:
-        """A digest of all that a head learned for this config depends on."""
-        ...
-
-    def image_uri(self, data: dict[str, Any]) -> str | None:
-        """Return the image's URI in a task's data."""
-        ...
-
-
-Finder = Callable[["LabelConfig"], ChoicesKind | None]
-
+# in the order of preference, where a config has controls of several kinds
 KINDS: dict[str, Finder] = {
     "choices": lambda config: ChoicesKind.find(config.elements),
+    "multilabel": lambda config: MultiLabelKind.find(config.elements),
 }
 
 
@@ -72,7 +50,7 @@ class LabelConfig:
         return cls(tuple(_walk(root, ())))
 
 
-def find_kind(label_config: str) -> ChoicesKind:
+def find_kind(label_config: str) -> Kind:
     """Return the kind of problem a label config describes.
 
     Raises
@@ -81,10 +59,17 @@ def find_kind(label_config: str) -> ChoicesKind:
         Names the tag in the way and what is supported.
     """
     config = LabelConfig.parse(label_config)
+    problems = []
     for find in KINDS.values():
-        kind = find(config)
+        try:
+            kind = find(config)
+        except UnsupportedConfig as error:
+            problems.append(error)
+            continue
         if kind is not None:
             return kind
+    if problems:
+        raise problems[0]
     tags = ", ".join(sorted({f"<{e.tag}>" for e in config.elements if e.get("toName")})) or "no control tag"
     raise UnsupportedConfig(f"the label config has {tags}; Lineup works with <Choices> on an <Image>")
 

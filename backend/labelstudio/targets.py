@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
-from backend.labelstudio.choices import ChoicesKind
+from backend.labelstudio.kind import Kind, Label
 from backend.labelstudio.reader import parse_time
 from backend.snapshot import AnnotationRecord, TaskRecord
 
@@ -18,23 +17,25 @@ UNTOUCHED = timedelta(seconds=0.1)
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A task's label: class index, who gave it, and the annotation that decided.
+    """A task's label, who gave it, and the annotation that decided.
 
     ``agreement`` is the share of the other annotators who gave the same label; NaN where there is nobody else, and
     where a reviewer has settled it.
     """
 
-    label: int
+    label: Label
     annotator: int | None
     annotation: AnnotationRecord
     agreement: float
 
 
-def resolve(task: TaskRecord, kind: ChoicesKind, reviewers: Collection[str] = ()) -> Resolved | None:
+def resolve(task: TaskRecord, kind: Kind, reviewers: Collection[str] = ()) -> Resolved | None:
     """Return the label of a task, or None where it has none.
 
-    Skipped annotations and those without a known class do not count. The newest by a reviewer, or marked as
-    ground truth by a person, decides; without one the majority does, and in a tie the newest of the tied.
+    Skipped annotations and those whose label the kind does not know do not count. The newest by a reviewer, or
+    marked as ground truth by a person, decides; without one the kind's consensus does: the majority of classes, or
+    of votes on each class of a set, and in a tie the newest. It is said to be given by the newest of the annotations
+    that come closest to it.
 
     Parameters
     ----------
@@ -43,34 +44,43 @@ def resolve(task: TaskRecord, kind: ChoicesKind, reviewers: Collection[str] = ()
     """
     votes = [
         (label, annotation)
-        for annotation in task.annotations
+        for annotation in sorted(task.annotations, key=lambda a: (parse_time(a.updated_at), a.id))
         if not annotation.was_cancelled and (label := kind.target(annotation.result, task.id)) is not None
     ]
     if not votes:
         return None
     overruling = [
-        (label, a)
-        for label, a in votes
-        if marked_ground_truth(a) or (a.completed_by is not None and str(a.completed_by) in reviewers)
+        vote
+        for vote in votes
+        if marked_ground_truth(vote[1])
+        or (vote[1].completed_by is not None and str(vote[1].completed_by) in reviewers)
     ]
-    if overruling:
-        candidates = overruling
+    if overruling or len(votes) == 1:
+        label, deciding = (overruling or votes)[-1]
     else:
-        counts = Counter(label for label, _ in votes)
-        most = max(counts.values())
-        candidates = [(label, a) for label, a in votes if counts[label] == most]
-    label, deciding = max(candidates, key=lambda vote: (parse_time(vote[1].updated_at), vote[1].id))
+        label = kind.consensus([given for given, _ in votes])
+        fewest = min(_differences(given, label) for given, _ in votes)
+        deciding = [a for given, a in votes if _differences(given, label) == fewest][-1]
     agreement = math.nan if overruling else _agreement(votes, label, deciding)
     return Resolved(label, deciding.completed_by, deciding, agreement)
 
 
-def _agreement(votes: list[tuple[int, AnnotationRecord]], label: int, deciding: AnnotationRecord) -> float:
+def _agreement(
+    votes: list[tuple[Label, AnnotationRecord]], label: Label, deciding: AnnotationRecord
+) -> float:
     """Share of the other annotators' newest annotations with this label: a second one of the same person corrects."""
-    newest: dict[int | None, int] = {}
-    for other, annotation in sorted(votes, key=lambda vote: (parse_time(vote[1].updated_at), vote[1].id)):
+    newest: dict[int | None, Label] = {}
+    for other, annotation in votes:
         if annotation.completed_by != deciding.completed_by:
             newest[annotation.completed_by] = other
     return sum(other == label for other in newest.values()) / len(newest) if newest else math.nan
+
+
+def _differences(one: Label, other: Label) -> int:
+    """In how many classes two labels differ."""
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return sum(a != b for a, b in zip(one, other, strict=True))
+    return int(one != other)
 
 
 def marked_ground_truth(annotation: AnnotationRecord) -> bool:

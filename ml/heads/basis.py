@@ -121,6 +121,29 @@ def within(basis: Basis, Z: np.ndarray) -> tuple[Basis, np.ndarray]:
     return Basis(mean, basis.scale, basis.axes @ turn, spectrum), centred @ turn
 
 
+def carry(W: np.ndarray, b: np.ndarray, mean: np.ndarray, scale: np.ndarray, basis: Basis) -> np.ndarray:
+    """Express linear models of ``(x - mean) / scale`` in the coordinates of a basis.
+
+    Parameters
+    ----------
+    W : ndarray of float32, shape (d, M, K)
+    b : ndarray of float32, shape (M, K)
+    mean, scale : ndarray of float32, shape (d,)
+    basis : Basis
+
+    Returns
+    -------
+    ndarray of float32, shape (r + 1, M, K)
+        The constants last.
+    """
+    d, M, K = W.shape
+    raw = (W / scale[:, None, None]).reshape(d, M * K)
+    shift = (basis.mean - mean) @ raw
+    turned = basis.axes.T @ (raw * basis.scale[:, None])
+    carried = np.concatenate([turned, (shift + b.reshape(M * K))[None]])
+    return carried.reshape(-1, M, K).astype(np.float32)
+
+
 def _moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and scale of each feature."""
     mean = X.mean(axis=0, dtype=np.float64)

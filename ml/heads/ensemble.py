@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -79,6 +80,15 @@ class Ensemble:
             arrays |= {f"warm_{name}": array for name, array in self.logistic.to_arrays().items()}
         state = np.array([self.penalty, self.log_loss, self.n_rows], dtype=np.float64)
         return arrays | {"warm_ensemble": state}
+
+    def evidence(self) -> dict[str, Any]:
+        """Return what `ml.suspicion.choices.judge` wants to know of the training rows besides probabilities."""
+        return {
+            "folds": self.folds,
+            "groups": None if self.space is None else self.space.groups,
+            "neighbour_label": self.neighbour_label,
+            "neighbour_support": self.neighbour_support,
+        }
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Ensemble:

@@ -31,11 +31,9 @@ def knn_posterior(y: np.ndarray, n_classes: int, neighbours: Neighbours, groups:
 
     n, k = neighbours.index.shape
     index = neighbours.index
-    voting = (index >= 0) & (groups[index] != groups[:, None])
-    weight = np.exp((neighbours.similarity - 1.0) / _BANDWIDTH) * voting
+    weight, extra = _weights(neighbours, groups)
     counts = np.bincount(y, minlength=n_classes)
     prior = ((counts + 0.5) / (n + 0.5 * n_classes)).astype(np.float32)
-    extra = np.float32(_PRIOR_WEIGHT * weight.sum() / max(int(voting.sum()), 1) + 1e-12)
     posterior = np.empty((n, n_classes), dtype=np.float32)
     rows = max(1, _CHUNK_VALUES // n_classes)
     for start in range(0, n, rows):
@@ -48,3 +46,36 @@ def knn_posterior(y: np.ndarray, n_classes: int, neighbours: Neighbours, groups:
         votes += extra * prior
         posterior[part] = votes / votes.sum(axis=1, keepdims=True)
     return posterior
+
+
+def knn_shares(Y: np.ndarray, neighbours: Neighbours, groups: np.ndarray) -> np.ndarray:
+    """Return for each row and class the share of its neighbours that have the class, float32 of shape (n, K).
+
+    As `knn_posterior`, with every class a question of its own.
+
+    Parameters
+    ----------
+    Y : ndarray of bool, shape (n, K)
+        The classes each row has.
+    neighbours, groups
+        As in `knn_posterior`.
+    """
+    from scipy.sparse import csr_matrix
+
+    n, k = neighbours.index.shape
+    weight, extra = _weights(neighbours, groups)
+    members = np.maximum(neighbours.index, 0).ravel()  # places without a neighbour weigh nothing
+    votes = csr_matrix((weight.ravel(), members, np.arange(0, n * k + 1, k)), shape=(n, n)) @ Y.astype(
+        np.float32
+    )
+    prior = ((Y.sum(axis=0) + 0.5) / (n + 1.0)).astype(np.float32)
+    shares: np.ndarray = (votes + extra * prior) / (weight.sum(axis=1, keepdims=True) + extra)
+    return shares
+
+
+def _weights(neighbours: Neighbours, groups: np.ndarray) -> tuple[np.ndarray, np.float32]:
+    """The weight of each neighbour's vote, float32 of shape (n, k), and that of the class frequencies."""
+    index = neighbours.index
+    voting = (index >= 0) & (groups[index] != groups[:, None])
+    weight = np.exp((neighbours.similarity - 1.0) / _BANDWIDTH) * voting
+    return weight, np.float32(_PRIOR_WEIGHT * weight.sum() / max(int(voting.sum()), 1) + 1e-12)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml.heads.basis import Basis, fit_basis
+from ml.heads.basis import Basis, carry, fit_basis
 from ml.heads.head import Head, softmax
 from ml.heads.solver import Problem, logits, solve
 from ml.heads.temperature import fit_temperature, log_loss
@@ -136,7 +136,11 @@ def fit_logistic(
     seen = np.ones((len(y), n_models), dtype=np.float32)
     seen[np.arange(len(y)), folds] = 0.0
     problem = Problem(Z, axes.spectrum, y, seen, _prior(y, n_classes, seen))
-    start = _start(axes, problem) if warm is None else _carry(warm, axes)
+    start = (
+        _start(axes, problem)
+        if warm is None
+        else carry(warm.W, warm.b, warm.head.mean, warm.head.scale, axes)
+    )
     if l2 is None and len(y) < FEW:
         l2 = FEW_L2
     if l2 is None:
@@ -205,16 +209,6 @@ def _start(basis: Basis, problem: Problem) -> np.ndarray:
     start = np.zeros((len(basis.spectrum) + 1, M, K), dtype=np.float32)
     start[-1] = problem.prior
     return start
-
-
-def _carry(warm: Logistic, basis: Basis) -> np.ndarray:
-    """Express an earlier fit's weights in a new basis."""
-    d, M, K = warm.W.shape
-    raw = (warm.W / warm.head.scale[:, None, None]).reshape(d, M * K)
-    shift = (basis.mean - warm.head.mean) @ raw
-    turned = basis.axes.T @ (raw * basis.scale[:, None])
-    start = np.concatenate([turned, (shift + warm.b.reshape(M * K))[None]])
-    return start.reshape(-1, M, K).astype(np.float32)
 
 
 def _held_out(problem: Problem, folds: np.ndarray, weights: np.ndarray) -> np.ndarray:

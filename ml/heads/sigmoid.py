@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ml.folds import grouped_folds
-from ml.heads.basis import Basis, within
+from ml.heads.basis import Basis, carry, within
 from ml.heads.logistic import NotEnoughClasses
 from ml.space import Space, make_space
 
@@ -19,6 +19,7 @@ _TRIAL_STEPS = 30
 _TOLERANCE = 0.01
 _SMOOTHING = 0.5
 _BOUND = 40.0
+_REGROW = 1.25
 
 
 @dataclass(frozen=True)
@@ -63,22 +64,51 @@ class MultiLabel:
     ----------
     head : SigmoidHead
     oos_probs : ndarray of float32, shape (n, K)
-        Of each training row, by the model that did not see its fold.
+        Of each training row, by the model that did not see its fold. Empty where restored.
     folds : ndarray of int64, shape (n,)
     l2 : float
-    space : Space
-        To start the next fit from.
+    n_rows : int
+    W : ndarray of float32, shape (d, M, K)
+        Weights of every fold's model, the full model last; to start the next fit from.
+    b : ndarray of float32, shape (M, K)
+    space : Space or None
+        What is known of the rows without labels. None where restored.
     """
 
     head: SigmoidHead
     oos_probs: np.ndarray
     folds: np.ndarray
     l2: float
-    space: Space
+    n_rows: int
+    W: np.ndarray
+    b: np.ndarray
+    space: Space | None = None
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return the arrays to store: the head's, and under ``warm_`` what a later fit starts from."""
+        return self.head.to_arrays() | {
+            "warm_W": np.ascontiguousarray(self.W),
+            "warm_b": np.ascontiguousarray(self.b),
+            "warm_state": np.array([self.l2, self.n_rows], dtype=np.float64),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> MultiLabel:
+        """Build from what `to_arrays` returned, without what it said of the training rows."""
+        head = SigmoidHead.from_arrays(arrays)
+        l2, n_rows = arrays["warm_state"].tolist()
+        nothing = np.zeros((0, len(head.b)), dtype=np.float32)
+        folds = np.zeros(0, dtype=np.int64)
+        return cls(head, nothing, folds, l2, int(n_rows), arrays["warm_W"], arrays["warm_b"])
 
 
 def fit_sigmoid(
-    X: np.ndarray, Y: np.ndarray, keys: Sequence[str], *, warm: Space | None = None, l2: float | None = None
+    X: np.ndarray,
+    Y: np.ndarray,
+    keys: Sequence[str],
+    *,
+    warm: MultiLabel | None = None,
+    l2: float | None = None,
 ) -> MultiLabel:
     """Fit one logistic regression a class and predict each row by a model that has not seen its fold.
 
@@ -93,8 +123,9 @@ def fit_sigmoid(
         The classes each row has; none is allowed.
     keys : sequence of str, length n
         Content digests; near-duplicates share a fold.
-    warm : Space, optional
-        Of an earlier fit.
+    warm : MultiLabel, optional
+        An earlier fit of nearly the same rows to start from. One that does not fit is ignored. Its penalty is
+        kept while the number of rows is about the same.
     l2 : float, optional
         Penalty; default: the one of `PENALTIES` with the lowest out-of-sample log-loss.
 
@@ -112,7 +143,12 @@ def fit_sigmoid(
         raise NotEnoughClasses(
             f"{len(Y)} labels so far, and no class is in some of them and missing in others: label more"
         )
-    space = make_space(keys, X, warm=warm)
+    finite = np.isfinite(X).all(axis=1)
+    if not finite.all():
+        raise ValueError(f"row {int(np.flatnonzero(~finite)[0])} of X is not finite")
+    if warm is not None and warm.W.shape != (X.shape[1], N_FOLDS + 1, Y.shape[1]):
+        warm = None
+    space = make_space(keys, X, warm=warm.space if warm else None)
     folds = grouped_folds(keys, space.groups, N_FOLDS)
     basis, Z = within(space.basis, space.Z)
     seen = np.ones((len(Y), N_FOLDS + 1), dtype=np.float32)
@@ -120,13 +156,19 @@ def fit_sigmoid(
     rows = seen.sum(axis=0)[:, None]
     share = (seen.T @ Y.astype(np.float32) + _SMOOTHING) / (rows + 2 * _SMOOTHING)
     prior = np.log(share) - np.log1p(-share)
-    weights = np.concatenate([np.zeros((Z.shape[1], *prior.shape), dtype=np.float32), prior[None]])
+    if warm is None:
+        weights = np.concatenate([np.zeros((Z.shape[1], *prior.shape), dtype=np.float32), prior[None]])
+    else:
+        weights = carry(warm.W, warm.b, warm.head.mean, warm.head.scale, basis)
+        if l2 is None and 1 / _REGROW <= len(Y) / max(warm.n_rows, 1) <= _REGROW:
+            l2 = warm.l2
     if l2 is None:
         l2, weights = _choose(Z, basis, Y, seen, prior, folds, weights)
     weights = _solve(Z, basis, Y, seen, prior, weights, l2, _STEPS)
-    W, b = weights[:-1, -1], weights[-1, -1]
-    head = SigmoidHead(basis.axes @ W, b, basis.mean, basis.scale)
-    return MultiLabel(head, _sigmoid(_held_out(Z, folds, weights)), folds, l2, space)
+    W = np.tensordot(basis.axes, weights[:-1], axes=1)
+    head = SigmoidHead(W[:, -1], weights[-1, -1], basis.mean, basis.scale)
+    held_out = _sigmoid(_held_out(Z, folds, weights))
+    return MultiLabel(head, held_out, folds, l2, len(Y), W, weights[-1], space)
 
 
 def _choose(

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from ml.suspicion.calibration import Calibration, calibrate, recalibrate
+from ml.suspicion.copies import find_copies, find_outvoted
 from ml.suspicion.filters import find_issues
 from ml.suspicion.noise import fit_noise
 from ml.suspicion.reasons import DISAGREES, DUPLICATE, TOO_FEW, choose_reasons, find_twins
 from ml.suspicion.scores import DEFAULT, logit, make_score
-from ml.suspicion.threshold import expected_wrong, review_threshold
+from ml.suspicion.suspects import choose_suspects
+from ml.suspicion.threshold import expected_wrong
 
 __all__ = ["DISAGREES", "DUPLICATE", "TOO_FEW", "Judgement", "judge"]
 
-_LEAST_SHOWN = 0.01  # suspicions are shown with two decimals
 EVEN = 0.5  # at 0.5 a label is as probably wrong as right
 _TINY = 1e-12
 
@@ -142,24 +143,21 @@ def judge(
         unseen = _unseen(labels, np.asarray(folds), probs.shape[1])
         suspicion[unseen] = np.minimum(suspicion[unseen], np.nextafter(EVEN, 0.0))
     if keys is not None:
-        same = _same(keys)
-        outvoted = _outvoted(labels, probs, same)
+        same = find_copies(keys)
+        outvoted = find_outvoted(labels, probs[np.arange(len(labels)), labels], same)
         suspicion[outvoted] = np.maximum(suspicion[outvoted], EVEN)
         groups = same if groups is None else groups
     twins = (
         np.full(len(labels), -1, dtype=np.int64) if groups is None else find_twins(labels, np.asarray(groups))
     )
-    open_to_doubt = ~checked if unseen is None else ~checked & ~unseen
-    if filter_by is None:
-        threshold = review_threshold(
-            suspicion[~checked], precision=precision, checked=int(checked.sum()), found=found
-        )
-        suspect = (suspicion >= threshold) & open_to_doubt
-    else:
-        suspect = find_issues(labels, probs, filter_by) & open_to_doubt
-        threshold = max(float(suspicion[suspect].min(initial=1.0)), _LEAST_SHOWN)
-        suspicion[suspect] = np.maximum(suspicion[suspect], threshold)
-        suspicion[~suspect] = np.minimum(suspicion[~suspect], threshold - _LEAST_SHOWN)
+    suspicion, threshold, suspect = choose_suspects(
+        suspicion,
+        checked=checked,
+        found=found,
+        unseen=unseen,
+        precision=precision,
+        issues=None if filter_by is None else find_issues(labels, probs, filter_by),
+    )
     reason = choose_reasons(
         suspect,
         suggestion != labels,
@@ -192,27 +190,3 @@ def _unseen(labels: np.ndarray, folds: np.ndarray, n_classes: int) -> np.ndarray
     np.add.at(counts, (labels, folds), 1)
     unseen: np.ndarray = counts[labels].sum(axis=1) == counts[labels, folds]
     return unseen
-
-
-def _same(keys: Sequence[str]) -> np.ndarray:
-    """The first row with each row's key."""
-    first: dict[str, int] = {}
-    return np.fromiter(
-        (first.setdefault(key, row) for row, key in enumerate(keys)), dtype=np.int64, count=len(keys)
-    )
-
-
-def _outvoted(labels: np.ndarray, probs: np.ndarray, same: np.ndarray) -> list[int]:
-    """Rows whose label is outvoted by identical content."""
-    size = np.bincount(same, minlength=len(same))
-    rows_of: dict[int, list[int]] = {}
-    for row in np.flatnonzero(size[same] > 1).tolist():
-        rows_of.setdefault(int(same[row]), []).append(row)
-    outvoted: list[int] = []
-    for rows in rows_of.values():
-        given, votes = np.unique(labels[rows], return_counts=True)
-        if len(given) < 2:
-            continue
-        winner = given[np.lexsort((probs[rows].mean(axis=0)[given], votes))[-1]]
-        outvoted += [row for row in rows if labels[row] != winner]
-    return outvoted

@@ -46,3 +46,35 @@ def find_issues(labels: np.ndarray, probs: np.ndarray, method: str = "prune_by_n
     among = probs[:, present] / np.maximum(probs[:, present].sum(axis=1, keepdims=True), 1e-12)
     found: np.ndarray = find_label_issues(compact, among, filter_by=method, n_jobs=1)
     return found
+
+
+def find_set_issues(labels: np.ndarray, probs: np.ndarray, method: str = "prune_by_noise_rate") -> np.ndarray:
+    """Return which class sets `cleanlab.multilabel_classification.filter` takes for wrong, bool of shape (n,).
+
+    Parameters
+    ----------
+    labels : ndarray of bool, shape (n, K)
+    probs : ndarray of float, shape (n, K)
+        Of each class, out-of-sample.
+    method : str
+        One of `FILTERS`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such filter.
+    """
+    from cleanlab.multilabel_classification.filter import find_label_issues
+
+    check_filter(method)
+    differ = (probs >= 0.5) != labels
+    if method == "predicted_neq_given":
+        wrong: np.ndarray = differ.any(axis=1)
+        return wrong
+    # a class that all rows have, or none, has no noise matrix
+    varies = labels.any(axis=0) & ~labels.all(axis=0)
+    if not varies.any():
+        return np.zeros(len(labels), dtype=bool)
+    sets = [np.flatnonzero(row).tolist() for row in labels[:, varies]]
+    found: np.ndarray = find_label_issues(sets, probs[:, varies], filter_by=method, n_jobs=1)
+    return found

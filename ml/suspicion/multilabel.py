@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ml.suspicion.calibration import Calibration, calibrate, fit_calibration
-from ml.suspicion.noise import fit_noise
+from ml.heads.sets import EVEN, likely_sets
+from ml.suspicion.calibration import Calibration, calibrate, fit_calibration, recalibrate
+from ml.suspicion.copies import find_copies, find_outvoted
+from ml.suspicion.filters import find_set_issues
+from ml.suspicion.noise import PRIOR_RATE, NoiseModel, fit_noise
 from ml.suspicion.reasons import choose_reasons, find_twins
-from ml.suspicion.scores import logit, posterior
-from ml.suspicion.threshold import expected_wrong, review_threshold
+from ml.suspicion.scores import DEFAULT, logit, make_score, posterior
+from ml.suspicion.suspects import choose_suspects
+from ml.suspicion.threshold import expected_wrong
 
-METHODS = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
 _TINY = 1e-12
-_YES = 0.5
 
 
 @dataclass(frozen=True)
@@ -56,19 +59,25 @@ def judge_multilabel(
     labels: np.ndarray,
     probs: np.ndarray,
     *,
+    keys: Sequence[str] | None = None,
+    folds: np.ndarray | None = None,
     groups: np.ndarray | None = None,
-    method: str = "self_confidence",
+    neighbour_shares: np.ndarray | None = None,
+    method: str = DEFAULT,
+    filter_by: str | None = None,
     precision: float | None = None,
+    reviewed: np.ndarray | None = None,
+    before: np.ndarray | None = None,
     agreement: np.ndarray | None = None,
     outlier: np.ndarray | None = None,
     image: list[str] | None = None,
 ) -> MultiJudgement:
     """Judge label sets by out-of-sample probabilities.
 
-    Rows are ordered by cleanlab's multi-label quality (an exponential moving average over a row's class scores,
-    Thyagarajan et al., arXiv 2211.13895). Each class is a question of yes or no with its own noise model; the
-    probability that a row has any wrong class is one minus the product over classes, to which the quality is
-    calibrated.
+    Each class is a question of yes or no with its own noise model. Rows are ordered by their most suspicious class
+    together with cleanlab's multi-label quality (an exponential moving average over a row's class scores,
+    Thyagarajan et al., arXiv 2211.13895), half and half. The probability that a row has any wrong class is one minus
+    the product over classes: to that the order is calibrated, corrected by the sets that were reviewed.
 
     Parameters
     ----------
@@ -76,59 +85,153 @@ def judge_multilabel(
         The classes each row has.
     probs : ndarray of float, shape (n, K)
         Of each class, predicted without the row's own label; they need not sum to 1.
-    groups, precision, agreement, outlier, image
+    keys : sequence of str, length n, optional
+        Content digests; as in `ml.suspicion.choices.judge`, with sets for classes.
+    folds : ndarray of int, shape (n,), optional
+        The folds ``probs`` were predicted by. A set with a class that no example in the other folds has cannot
+        be judged: its suspicion stays below 0.5, and it is not suspect.
+    neighbour_shares : ndarray of float, shape (n, K), optional
+        As in `ml.heads.sets.SetEnsemble`.
+    groups, filter_by, precision, agreement, outlier, image
         As in `ml.suspicion.choices.judge`.
     method : str
-        One of `METHODS`.
+        A name in `ml.suspicion.scores.SCORES`: the default; ``log_margin``, by the class that fits worst; or
+        cleanlab's alone.
+    reviewed : ndarray of bool, shape (n,), optional
+        Sets a person has checked: not suspect again.
+    before : ndarray of int, shape (n, K), optional
+        Sets as they were before the check, as 0 and 1; -1 where that is not known. The difference to ``labels``
+        re-calibrates the suspicion.
 
     Raises
     ------
     ValueError
-        If there is no such method.
+        If a method, a filter or the precision is out of range.
     """
-    from cleanlab.multilabel_classification import get_label_quality_scores
-
-    if method not in METHODS:
-        raise ValueError(f"no multi-label score {method!r}: there are {', '.join(METHODS)}")
+    make_score(method)  # the names are those of single choices
     labels, probs = np.asarray(labels, dtype=bool), np.asarray(probs, dtype=np.float64)
     n = len(labels)
     if not n:
         none, rows = np.zeros(0), np.zeros(0, dtype=np.int64)
         empty = np.zeros(labels.shape)
         return MultiJudgement(none, empty, empty > 0, none, [], rows, 1.0, none > 0, 0.0, None)
-    class_suspicion = np.stack(
-        [_class_suspicion(given, p) for given, p in zip(labels.T, probs.T, strict=True)], axis=1
-    )
+    doubts = _Doubts.fit(labels, probs)
+    class_suspicion = doubts.of(labels, probs)
     anything = 1.0 - np.prod(1.0 - class_suspicion, axis=1)
-    sets = [np.flatnonzero(row).tolist() for row in labels]
-    quality = get_label_quality_scores(sets, np.clip(probs, _TINY, 1.0 - _TINY), method=method)
-    scores = -logit(quality)
+    scores = _score(labels, probs, method, doubts)
     calibration = fit_calibration(scores, anything)
+    checked = np.zeros(n, dtype=bool) if reviewed is None else np.asarray(reviewed, dtype=bool)
+    found = 0
+    if before is not None:
+        known = np.flatnonzero(checked & (np.asarray(before) >= 0).all(axis=1))
+        earlier = np.asarray(before)[known] > 0
+        changed = (earlier != labels[known]).any(axis=1)
+        found = int(changed.sum())
+        scored = _score(earlier, probs[known], method, doubts) if len(known) else np.zeros(0)
+        calibration = recalibrate(calibration, scored, changed)
     suspicion = calibration.probability(scores)
-    suggestion = probs >= _YES
-    sure = np.where(suggestion, probs, 1.0 - probs).min(axis=1)
-    threshold = review_threshold(suspicion, precision=precision)
-    suspect = suspicion >= threshold
-    twins = np.full(n, -1, dtype=np.int64)
-    if groups is not None:
-        _, kinds = np.unique(labels, axis=0, return_inverse=True)
-        twins = find_twins(kinds.reshape(-1), np.asarray(groups))
-    disagrees = (suggestion != labels).any(axis=1)
-    reason = choose_reasons(
-        suspect, disagrees, twins, agreement=agreement, outlier=outlier, image=image, groups=groups
+    suggestion, sure = likely_sets(probs)
+    unseen = None
+    if folds is not None:
+        unseen = _unseen(labels, np.asarray(folds))
+        suspicion[unseen] = np.minimum(suspicion[unseen], np.nextafter(EVEN, 0.0))
+    _, sets = np.unique(labels, axis=0, return_inverse=True)
+    sets = sets.reshape(-1)
+    if keys is not None:
+        copies = find_copies(keys)
+        own = np.log(np.maximum(np.where(labels, probs, 1.0 - probs), _TINY)).sum(axis=1)
+        outvoted = find_outvoted(sets, own, copies)
+        suspicion[outvoted] = np.maximum(suspicion[outvoted], EVEN)
+        groups = copies if groups is None else groups
+    twins = np.full(n, -1, dtype=np.int64) if groups is None else find_twins(sets, np.asarray(groups))
+    suspicion, threshold, suspect = choose_suspects(
+        suspicion,
+        checked=checked,
+        found=found,
+        unseen=unseen,
+        precision=precision,
+        issues=None if filter_by is None else find_set_issues(labels, probs, filter_by),
     )
-    total = expected_wrong(suspicion)
+    nearby, support = None, None
+    if neighbour_shares is not None:
+        support = np.where(labels, neighbour_shares, 1.0 - neighbour_shares).min(axis=1)
+        nearby = np.where(support < EVEN, -1, sets)
+    reason = choose_reasons(
+        suspect,
+        (suggestion != labels).any(axis=1),
+        twins,
+        unseen=unseen,
+        neighbour_label=nearby,
+        neighbour_support=support,
+        labels=sets,
+        agreement=agreement,
+        outlier=outlier,
+        image=image,
+        groups=groups,
+    )
+    total = expected_wrong(suspicion[~checked])
     return MultiJudgement(
         suspicion, class_suspicion, suggestion, sure, reason, twins, threshold, suspect, total, calibration
     )
 
 
-def _class_suspicion(given: np.ndarray, probs: np.ndarray) -> np.ndarray:
-    """Probability that each row's answer to one class is wrong."""
-    answer = given.astype(np.int64)
-    if given.all() or not given.any():
-        return np.zeros(len(given))
-    log_probs = np.log(np.clip(np.stack([1.0 - probs, probs], axis=1), _TINY, 1.0)).astype(np.float32)
-    noise = fit_noise(answer, log_probs)
-    scores = posterior(answer, log_probs, noise)
-    return calibrate(scores, logit(noise.wrong(answer, log_probs)), noise.rate).probability(scores)
+@dataclass(frozen=True)
+class _Doubts:
+    """For each class how its answers go wrong; None where all rows have the same answer."""
+
+    classes: list[tuple[NoiseModel, Calibration] | None]
+
+    @classmethod
+    def fit(cls, labels: np.ndarray, probs: np.ndarray) -> _Doubts:
+        classes: list[tuple[NoiseModel, Calibration] | None] = []
+        for given, p in zip(labels.T, probs.T, strict=True):
+            if given.all() or not given.any():
+                classes.append(None)
+                continue
+            answer, log_probs = given.astype(np.int64), _no_and_yes(p)
+            # of a project nothing is known of, a share of the sets is wrong, not of each class
+            noise = fit_noise(answer, log_probs, prior_rate=PRIOR_RATE / labels.shape[1])
+            log_odds = logit(noise.wrong(answer, log_probs))
+            classes.append((noise, calibrate(posterior(answer, log_probs, noise), log_odds, noise.rate)))
+        return cls(classes)
+
+    def of(self, labels: np.ndarray, probs: np.ndarray) -> np.ndarray:
+        """Return the probability that each row's answer to each class is wrong, shape (n, K)."""
+        wrong = np.zeros(labels.shape)
+        for k, fitted in enumerate(self.classes):
+            if fitted is not None:
+                noise, calibration = fitted
+                scores = posterior(labels[:, k].astype(np.int64), _no_and_yes(probs[:, k]), noise)
+                wrong[:, k] = calibration.probability(scores)
+        return wrong
+
+
+def _no_and_yes(probs: np.ndarray) -> np.ndarray:
+    return np.log(np.clip(np.stack([1.0 - probs, probs], axis=1), _TINY, 1.0)).astype(np.float32)
+
+
+def _score(labels: np.ndarray, probs: np.ndarray, method: str, doubts: _Doubts) -> np.ndarray:
+    """How badly each set fits, in log-odds."""
+    if method == DEFAULT:
+        worst = logit(doubts.of(labels, probs).max(axis=1))
+        return 0.5 * (worst + _cleanlab(labels, probs, "confidence_weighted_entropy"))
+    if method == "log_margin":
+        return logit(np.where(labels, 1.0 - probs, probs).max(axis=1))
+    return _cleanlab(labels, probs, method)
+
+
+def _cleanlab(labels: np.ndarray, probs: np.ndarray, method: str) -> np.ndarray:
+    """Log-odds of one minus cleanlab's quality of each set."""
+    from cleanlab.multilabel_classification import get_label_quality_scores
+
+    sets = [np.flatnonzero(row).tolist() for row in labels]
+    quality = get_label_quality_scores(sets, np.clip(probs, _TINY, 1.0 - _TINY), method=method)
+    return -logit(quality)
+
+
+def _unseen(labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Mask of rows with a class that occurs in their own fold only."""
+    inside = np.stack([labels[folds == fold].sum(axis=0) for fold in range(int(folds.max()) + 1)])
+    alone = inside == inside.sum(axis=0)
+    unseen: np.ndarray = (labels & alone[folds]).any(axis=1)
+    return unseen

@@ -11,7 +11,7 @@ from ml.heads.head import softmax
 _EXPONENTS = (0.8, 1.0, 1.25, 1.6, 2.0, 2.5, 3.2, 4.0)
 _VALUES = 1 << 16  # probabilities looked at while the exponent is searched for
 _ALL_VALUES = 1 << 19  # and for the transitions
-_FEWEST_ROWS = 500
+_FEWEST_ROWS, _MOST_ROWS = 500, 8_000
 _SEARCH_ITERATIONS = 20
 _ITERATIONS = 25
 _PRIOR_ROWS = 2.0  # an imagined class-independent noise, in rows a class
@@ -20,7 +20,7 @@ _BIAS_STEP = 0.5
 _LARGEST_BIAS = 2.0
 _PRIOR_CLASS_ROWS = 5.0
 _FLOOR = -60.0
-_PRIOR_RATE = 0.05
+PRIOR_RATE = 0.05
 _PRIOR_RATE_ROWS = 50.0
 _FIRST_RATE = 0.1
 _TOWARDS_HIGH = 0.6
@@ -59,7 +59,7 @@ class NoiseModel:
         return posterior
 
 
-def fit_noise(labels: np.ndarray, log_probs: np.ndarray) -> NoiseModel:
+def fit_noise(labels: np.ndarray, log_probs: np.ndarray, *, prior_rate: float = PRIOR_RATE) -> NoiseModel:
     """Fit the noise model by expectation-maximisation.
 
     Probabilities of a model learned from noisy labels are those of noisy labels: too flat, by the noise. The
@@ -68,16 +68,18 @@ def fit_noise(labels: np.ndarray, log_probs: np.ndarray) -> NoiseModel:
     noise only what hard images cannot explain, so its rate is a lower bound; the off-diagonal share of the
     confident joint (Northcutt et al., arXiv 1911.00068, section 3) calls every confident disagreement noise
     and is an upper one. ``rate`` lies between them, at 0.6 of the way in logarithms (of the four noise levels of
-    CIFAR-10N, 9 to 41 %, none is then missed by more than a seventh), drawn to 5 % by fifty imagined rows.
+    CIFAR-10N, 9 to 41 %, none is then missed by more than a seventh), drawn to a prior rate by fifty imagined rows.
 
     Parameters
     ----------
     labels : ndarray of int, shape (n,)
     log_probs : ndarray of float, shape (n, K)
         Out-of-sample.
+    prior_rate : float
+        Share of wrong labels to expect of a project nothing is known of, in (0, 1).
     """
     n, n_classes = log_probs.shape
-    some = slice(None, None, max(1, n // max(_VALUES // n_classes, _FEWEST_ROWS)))
+    some = slice(None, None, max(1, n // min(max(_VALUES // n_classes, _FEWEST_ROWS), _MOST_ROWS)))
     tried = [_expect(labels[some], log_probs[some], power, _SEARCH_ITERATIONS) for power in _EXPONENTS]
     exponent = _peak(np.log(_EXPONENTS), np.array([likelihood for _, _, likelihood in tried]))
     most = slice(None, None, max(1, n // max(_ALL_VALUES // n_classes, 8 * _FEWEST_ROWS)))
@@ -86,7 +88,7 @@ def fit_noise(labels: np.ndarray, log_probs: np.ndarray) -> NoiseModel:
     low = float(model.wrong(labels, log_probs).mean())
     high = max(confident_disagreement(labels, log_probs), low)
     rate = low ** (1 - _TOWARDS_HIGH) * high**_TOWARDS_HIGH
-    rate = (rate * n + _PRIOR_RATE * _PRIOR_RATE_ROWS) / (n + _PRIOR_RATE_ROWS)
+    rate = (rate * n + prior_rate * _PRIOR_RATE_ROWS) / (n + _PRIOR_RATE_ROWS)
     return NoiseModel(exponent, bias, transitions, float(rate))
 
 

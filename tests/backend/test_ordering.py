@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from backend.embedding import Embedded
+from backend.judging import judge_labels
 from backend.labelstudio.choices import ChoicesKind
+from backend.labelstudio.multilabel import MultiLabelKind
 from backend.learning import learn
+from backend.looks import look
 from backend.ordering import line_up, rank
+from backend.settings import Settings
+from backend.snapshot import History
 from backend.targets import Targets
+from ml.acquisition import STRATEGIES
 from ml.suspicion.choices import Judgement
 
 KIND = ChoicesKind("cls", "img", "image", ("cat", "dog"))
+MANY = MultiLabelKind("cls", "img", "image", ("left", "up"))
 
 
 def make(
@@ -27,6 +37,7 @@ def make(
         ids=np.arange(100, 100 + n),
         uris=[f"{row}.png" for row in range(n)],
         labels=given,
+        labelled=given >= 0,
         annotators=[1] * n,
         agreement=np.full(n, np.nan),
         unfinished=np.array(unfinished if unfinished is not None else (given < 0).tolist()),
@@ -103,3 +114,52 @@ def test_labelled_rows_are_predicted_out_of_sample() -> None:
     assert learned.probs[7, 1] > 0.5
     assert learned.accuracy is not None
     assert learned.accuracy > 0.9
+
+
+def make_sets(n: int, labelled: int) -> tuple[Targets, Embedded, np.ndarray]:
+    """Points of a square, each called by the sides it is on; the first of them labelled, the first two wrongly."""
+    rng = np.random.default_rng(0)
+    truth = rng.random((n, 2)) < 0.5
+    vectors = rng.normal(0, 0.1, (n, 8)).astype(np.float32)
+    vectors[:, :2] += truth
+    given = np.full((n, 2), -1, dtype=np.int8)
+    given[:labelled] = truth[:labelled]
+    given[0, 0] ^= 1
+    given[1, 1] ^= 1
+    targets, embedded = make(n, [0] * labelled)
+    return replace(targets, labels=given), replace(embedded, vectors=vectors), truth
+
+
+def test_sets_are_learned_judged_and_lined_up() -> None:
+    targets, embedded, truth = make_sets(120, 80)
+    learned = learn(targets, embedded, MANY, warm=None)
+    assert learned.probs is not None
+    assert learned.accuracy is not None
+    assert 0.8 < learned.accuracy < 0.99, "two sets are wrong"
+    histories = {100 + row: History(100 + row, "left, gone") for row in range(80)}
+    nobody = np.zeros(120, bool)
+    settings = Settings(_env_file=None)
+    looks, _ = look(embedded, settings.outliers, None)
+    judgement = judge_labels(targets, embedded, learned, MANY, nobody, histories, looks, settings)
+    assert judgement is not None
+    queue = rank(targets, embedded, learned, strategy="margin", exploration=0.0, head=5, seed=0)
+    assert sorted(queue) == list(range(80, 120))
+    least_certain = np.abs(learned.probs[queue] - 0.5).min(axis=1)
+    assert least_certain[:5].max() <= least_certain[5:].min() + 1e-6
+    noted = looks.reasons(targets.agreement)
+    lineup = line_up(targets, MANY, embedded, learned, judgement, queue, nobody, noted=noted, head=5)
+    suspicion = [lineup.rows[100 + row].suspicion for row in range(80)]
+    assert set(np.argsort(suspicion)[-2:].tolist()) == {0, 1}
+    assert lineup.suspects == sum(value >= lineup.threshold for value in suspicion)
+    for row in (0, 1, *range(80, 120)):
+        assert lineup.rows[100 + row].suggestion == MANY.text(truth[row])
+        assert lineup.rows[100 + row].confidence >= 0.5
+    assert "none" in {row.suggestion for row in lineup.rows.values()}
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_ranks_tasks_of_several_classes(strategy: str) -> None:
+    targets, embedded, _ = make_sets(40, 20)
+    learned = learn(targets, embedded, MANY, warm=None)
+    queue = rank(targets, embedded, learned, strategy=strategy, exploration=0.1, head=5, seed=0)
+    assert sorted(queue) == list(range(20, 40))

@@ -6,9 +6,11 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import numpy as np
 import pytest
 
 from backend.predict import Predictor, live_score
+from backend.registry import Version
 from backend.snapshot import Content
 from tests.backend.trained import CONFIG, HintList, Trained, make_settings, png
 
@@ -77,6 +79,36 @@ def test_another_label_config_is_not_answered_with_the_old_classes(
 def test_names_of_the_controls_follow_the_request(predictor: Predictor, trained: Trained):
     renamed = CONFIG.replace('"cls"', '"kind"')
     assert predictor.predict(7, [trained.task(1)], renamed)[0]["result"][0]["from_name"] == "kind"
+
+
+def test_several_classes_or_none_from_a_multi_label_version(
+    predictor: Predictor, trained: Trained, hints: HintList
+):
+    loaded = trained.registry.load(trained.version)
+    version = trained.registry.next_id("multilabel", "c" * 64)
+    arrays = {**loaded.arrays, "b": loaded.arrays["b"] + np.float32([0.0, 4.0])}  # now "bright" always holds
+    manifest = {**loaded.manifest, "version": version, "kind": "multilabel"}
+    trained.registry.save(Version(version, manifest, arrays))
+    trained.registry.publish(version)
+    many = CONFIG.replace("<Choices ", '<Choices choice="multiple" ')
+    results = predictor.predict(7, [trained.task(1, "dark"), trained.task(2, "bright")], many)
+    assert [r["result"][0]["value"]["choices"] for r in results] == [["dark", "bright"], ["bright"]]
+    assert all(0.5 <= r["result"][0]["score"] <= 1 for r in results)
+    one_of = predictor.predict(7, [trained.task(1)], CONFIG)
+    assert one_of[0]["result"] == [], "several classes are no answer to a single choice"
+    assert hints.asked == [(7, "predict")]
+
+
+def test_none_of_the_classes_is_an_empty_result_with_a_score(predictor: Predictor, trained: Trained):
+    loaded = trained.registry.load(trained.version)
+    version = trained.registry.next_id("multilabel", "c" * 64)
+    arrays = {**loaded.arrays, "b": loaded.arrays["b"] - 9}
+    trained.registry.save(Version(version, {**loaded.manifest, "kind": "multilabel"}, arrays))
+    trained.registry.publish(version)
+    many = CONFIG.replace("<Choices ", '<Choices choice="multiple" ')
+    [result] = predictor.predict(7, [trained.task(1)], many)
+    assert result["result"] == []
+    assert result["score"] > 0.5
 
 
 def test_without_a_label_config_the_project_s_is_used(predictor: Predictor, trained: Trained):

@@ -315,6 +315,30 @@ def test_a_changed_config_is_a_new_problem_for_the_head_but_not_for_the_vectors(
     assert b.state().registry.manifest(after.version)["classes"] == ["dark", "light", "odd"]
 
 
+def test_a_control_that_now_allows_several_choices_is_learned_anew(bench: Callable[..., Bench]) -> None:
+    b = bench(count=24, labelled=16)
+    b.refresh("connect")
+    many = CONFIG.replace("<Choices ", '<Choices choice="multiple" ')
+    b.server.api("PATCH", f"/api/projects/{b.project}/", {"label_config": many})
+    several = b.refresh("PROJECT_UPDATED")
+    assert several.version.startswith("multilabel-2-")
+    assert several.labels == 16
+    assert b.info()["model_version"] == several.version
+    # nothing chosen, and both
+    for number, names in ((16, []), (17, ["dark", "light"])):
+        result = [{**choice("dark")[0], "value": {"choices": names}}] if names else []
+        b.server.api("POST", f"/api/tasks/{b.tasks[number]}/annotations/", {"result": result})
+    last = b.refresh("ANNOTATION_CREATED")
+    assert last.labels == 18
+    manifest = b.state().registry.manifest(last.version)
+    assert (manifest["kind"], manifest["labels_by_class"]) == ("multilabel", [9, 9])
+    assert b.shown(18)["suggestion"] == "dark"
+    given = {number: b.state().store.histories()[b.tasks[number]].given for number in (0, 16, 17)}
+    assert given == {0: "dark", 16: "none", 17: "dark, light"}
+    assert b.shown(0)["suspicion"] < 0.5, "a label of the former config is a set of one"
+    assert Refresher(b.settings).refresh(b.project, ("start",), lambda *_: None).version == last.version
+
+
 def test_a_broken_image_costs_only_its_task(bench: Callable[..., Bench]) -> None:
     b = bench()
     b.tasks += b.server.import_tasks(b.project, [{"data": {"image": "data:image/png;base64,aGVsbG8="}}] * 2)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from backend.embedding import Embedded
 from backend.labelstudio.choices import ChoicesKind
+from backend.labelstudio.multilabel import MultiLabelKind
 from backend.learning import learn
 from backend.stopping import draw, stop_signal
 from backend.targets import Targets
@@ -33,6 +36,7 @@ def make(labelled: int, skipped: tuple[int, ...] = ()) -> tuple[Targets, Embedde
             ids=np.arange(N) + 1,
             uris=["x"] * N,
             labels=labels,
+            labelled=labels >= 0,
             annotators=[None] * N,
             agreement=np.full(N, np.nan),
             unfinished=labels < 0,
@@ -78,3 +82,18 @@ def test_without_a_model_there_is_no_signal() -> None:
     assert np.isinf(
         draw(Embedded([None], np.zeros((1, 3), dtype=np.float32), ["broken"], np.full((1, 7), np.nan)))
     ).all()
+
+
+def test_of_class_sets_the_accuracy_is_told_and_no_gain() -> None:
+    kind = MultiLabelKind("kind", "img", "image", ("cat", "dog", "bird"))
+    targets, embedded, truth = make(200)
+    several = np.full((N, 3), -1, dtype=np.int8)
+    several[targets.labelled] = np.eye(3, dtype=np.int8)[truth[targets.labelled]]
+    targets = replace(targets, labels=several)
+    learned = learn(targets, embedded, kind, warm=None)
+    signal = stop_signal(targets, embedded, learned, seed=0)
+    assert signal is not None
+    assert learned.probs is not None
+    true = float(((learned.probs > 0.5) == np.eye(3)[truth]).all(axis=1).mean())
+    assert signal.low <= true <= signal.high
+    assert signal.gain is None

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from backend.labelstudio.choices import ChoicesKind
+from backend.labelstudio.multilabel import MultiLabelKind
 from backend.snapshot import AnnotationRecord, History, Snapshot, TaskRecord
 from backend.targets import annotation_state, build_targets, first_labels, reviewed
 
 KIND = ChoicesKind("cls", "img", "image", ("cat", "dog"))
+MANY = MultiLabelKind("cls", "img", "image", ("cat", "dog"))
 
 
-def annotation(number: int, label: str, by: int = 1, at: str = "2026-01-01T00:00:00Z") -> AnnotationRecord:
-    result = [{"from_name": "cls", "to_name": "img", "type": "choices", "value": {"choices": [label]}}]
+def annotation(number: int, *labels: str, by: int = 1, at: str = "2026-01-01T00:00:00Z") -> AnnotationRecord:
+    result = [{"from_name": "cls", "to_name": "img", "type": "choices", "value": {"choices": list(labels)}}]
     return AnnotationRecord(number, by, False, False, at, at, result)
 
 
@@ -41,6 +43,23 @@ def test_the_digest_follows_labels_contents_classes_and_embedder_and_nothing_els
     assert digest != one.digest(KIND, "pixels", [None, "bb"])
     assert digest != one.digest(KIND, "timm", ["aa", "bb"])
     assert digest != one.digest(replace(KIND, classes=("cat", "dog", "cow")), "pixels", ["aa", "bb"])
+
+
+def test_no_class_is_a_label_of_its_own_where_several_may_hold() -> None:
+    tasks = {
+        1: task(1, annotation(1)),
+        2: task(2, annotation(2, "dog", "cat")),
+        3: task(3, labeled=False),
+        4: task(4, replace(annotation(3), was_cancelled=True)),
+    }
+    targets = build_targets(Snapshot(tasks=tasks), MANY, ())
+    assert targets.labelled.tolist() == [True, True, False, False]
+    assert targets.labels.tolist() == [[0, 0], [1, 1], [-1, -1], [-1, -1]]
+    assert first_labels(targets, MANY, {}) == [History(1, "none", 1), History(2, "cat, dog", 1)]
+    without = build_targets(Snapshot(tasks={**tasks, 1: task(1)}), MANY, ())
+    digest = targets.digest(MANY, "pixels", list("abcd"))
+    assert digest != without.digest(MANY, "pixels", list("abcd"))
+    assert digest == targets.digest(MANY, "pixels", ["a", "b", "e", None])
 
 
 def test_the_first_label_seen_is_kept() -> None:

@@ -9,9 +9,12 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import average_precision_score
 
 from ml.heads.logistic import NotEnoughClasses
-from ml.heads.sigmoid import MultiLabel, SigmoidHead, fit_sigmoid
+from ml.heads.sets import SetEnsemble, fit_sets
+from ml.heads.sigmoid import SigmoidHead
 from ml.suspicion import make_judge
-from ml.suspicion.reasons import DISAGREES, DUPLICATE
+from ml.suspicion.filters import FILTERS
+from ml.suspicion.reasons import DISAGREES, DUPLICATE, NEIGHBOURS, TOO_FEW
+from ml.suspicion.scores import SCORES
 
 
 @pytest.fixture(scope="module")
@@ -27,27 +30,35 @@ def digits() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def fitted(digits: tuple[np.ndarray, np.ndarray, np.ndarray]) -> MultiLabel:
+def fitted(digits: tuple[np.ndarray, np.ndarray, np.ndarray]) -> SetEnsemble:
     X, labels, _ = digits
-    return fit_sigmoid(X, labels, [str(i) for i in range(len(X))])
+    return fit_sets(X, labels, [str(i) for i in range(len(X))])
 
 
 def test_planted_errors_come_first(
-    digits: tuple[np.ndarray, np.ndarray, np.ndarray], fitted: MultiLabel
+    digits: tuple[np.ndarray, np.ndarray, np.ndarray], fitted: SetEnsemble
 ) -> None:
     _, labels, wrong = digits
-    judged = make_judge("multilabel")(labels, fitted.oos_probs)
-    assert average_precision_score(wrong, judged.suspicion) > 4 * wrong.mean()
+    judge = make_judge("multilabel")
+    judged = judge(labels, fitted.oos_probs, **fitted.evidence())
+    precision = average_precision_score(wrong, judged.suspicion)
+    assert precision > 0.95
+    for method in ("self_confidence", "confidence_weighted_entropy"):
+        alone = judge(labels, fitted.oos_probs, method=method)
+        assert precision > average_precision_score(wrong, alone.suspicion)
     assert judged.suspicion.shape == (len(labels),)
     assert judged.class_suspicion.shape == labels.shape
     assert ((judged.suspicion >= 0) & (judged.suspicion <= 1)).all()
     assert judged.class_suspicion[:, 3].max() == 0
     assert DISAGREES in judged.reason
-    assert judged.expected_wrong < 0.4 * len(labels)
+    assert 0.8 < judged.expected_wrong / wrong.sum() < 1.2
+    suspects = judged.suspicion >= 0.5
+    assert wrong[suspects].mean() > 0.85
+    assert suspects[wrong].mean() > 0.8
 
 
 def test_the_head_serves_new_vectors(
-    digits: tuple[np.ndarray, np.ndarray, np.ndarray], fitted: MultiLabel, tmp_path: Path
+    digits: tuple[np.ndarray, np.ndarray, np.ndarray], fitted: SetEnsemble, tmp_path: Path
 ) -> None:
     X, labels, _ = digits
     save_file(fitted.head.to_arrays(), tmp_path / "head.safetensors")
@@ -58,6 +69,47 @@ def test_the_head_serves_new_vectors(
     assert probs[:, 3].max() < 0.05
     with pytest.raises(ValueError, match=r"\(n, 64\)"):
         head.predict_proba(X[:, :5])
+
+
+def test_neighbours_know_what_no_half_space_does(
+    digits: tuple[np.ndarray, np.ndarray, np.ndarray], fitted: SetEnsemble
+) -> None:
+    _, labels, _ = digits
+    pooled, linear = ((probs > 0.5) == labels for probs in (fitted.oos_probs, fitted.linear.oos_probs))
+    assert pooled.mean() > linear.mean() + 0.02
+    assert fitted.weights["neighbours"] > 0.5
+    assert ((fitted.neighbour_shares >= 0) & (fitted.neighbour_shares <= 1)).all()
+
+
+def test_neighbours_are_named_where_only_they_disagree() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.random((200, 2)) < 0.5
+    probs = np.where(labels, 0.95, 0.05)
+    shares = np.where(labels, 0.9, 0.1)
+    probs[:3] = np.where(labels[:3], 0.52, 0.48)
+    shares[:3] = np.where(labels[:3], 0.1, 0.9)
+    judged = make_judge("multilabel")(labels, probs, neighbour_shares=shares, precision=0.01)
+    assert judged.reason[:3] == [NEIGHBOURS] * 3
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_filters_decide_instead_of_the_threshold(
+    name: str, digits: tuple[np.ndarray, np.ndarray, np.ndarray], fitted: SetEnsemble
+) -> None:
+    _, labels, wrong = digits
+    judged = make_judge("multilabel")(labels, fitted.oos_probs, filter_by=name)
+    assert wrong[judged.suspect].mean() > 0.5
+    assert judged.suspect[wrong].mean() > 0.5
+    assert np.array_equal(judged.suspect, judged.suspicion >= judged.threshold)
+
+
+@pytest.mark.parametrize("method", SCORES)
+def test_every_score_is_better_than_chance(
+    method: str, digits: tuple[np.ndarray, np.ndarray, np.ndarray], fitted: SetEnsemble
+) -> None:
+    _, labels, wrong = digits
+    judged = make_judge("multilabel")(labels, fitted.oos_probs, method=method)
+    assert average_precision_score(wrong, judged.suspicion) > 5 * wrong.mean()
 
 
 def test_duplicates_with_other_classes() -> None:
@@ -71,8 +123,63 @@ def test_no_labels_and_nothing_to_learn() -> None:
     judged = make_judge("multilabel")(np.zeros((0, 3), dtype=bool), np.zeros((0, 3)))
     assert judged.reason == []
     with pytest.raises(NotEnoughClasses, match="label more"):
-        fit_sigmoid(np.zeros((3, 2)), np.ones((3, 2), dtype=bool), ["a", "b", "c"])
+        fit_sets(np.zeros((3, 2)), np.ones((3, 2), dtype=bool), ["a", "b", "c"])
     with pytest.raises(ValueError, match="first length"):
-        fit_sigmoid(np.zeros((3, 2)), np.ones((2, 2), dtype=bool), ["a", "b", "c"])
+        fit_sets(np.zeros((3, 2)), np.ones((2, 2), dtype=bool), ["a", "b", "c"])
     with pytest.raises(ValueError, match="self_confidence"):
         make_judge("multilabel")(np.ones((1, 2), dtype=bool), np.ones((1, 2)), method="vibes")
+
+
+def test_a_fit_goes_on_from_an_earlier_one_stored_or_not(
+    digits: tuple[np.ndarray, np.ndarray, np.ndarray], fitted: SetEnsemble, tmp_path: Path
+) -> None:
+    X, labels, _ = digits
+    keys = [str(i) for i in range(len(X))]
+    save_file(fitted.to_arrays(), tmp_path / "head.safetensors")
+    restored = SetEnsemble.from_arrays(load_file(tmp_path / "head.safetensors"))
+    for warm in (fitted, restored):
+        again = fit_sets(X, labels, keys, warm=warm)
+        assert again.linear.l2 == fitted.linear.l2
+        assert np.array_equal(again.linear.folds, fitted.linear.folds)
+        assert np.abs(again.oos_probs - fitted.oos_probs).max() < 0.05
+    other = fit_sets(X, labels[:, :2], keys, warm=fitted)
+    assert other.oos_probs.shape == (len(X), 2)
+
+
+def test_reviews_correct_the_calibration(
+    digits: tuple[np.ndarray, np.ndarray, np.ndarray], fitted: SetEnsemble
+) -> None:
+    _, labels, _ = digits
+    judge = make_judge("multilabel")
+    blind = judge(labels, fitted.oos_probs)
+    checked = blind.suspicion >= np.quantile(blind.suspicion, 0.9)
+    kept = judge(labels, fitted.oos_probs, reviewed=checked, before=labels)
+    assert kept.calibration.n_reviewed == checked.sum()
+    assert kept.expected_wrong < 0.8 * blind.expected_wrong, "reviewers found nothing wrong"
+    before = labels.copy()
+    before[checked, 0] ^= True
+    corrected = judge(labels, fitted.oos_probs, reviewed=checked, before=before)
+    assert corrected.expected_wrong > kept.expected_wrong, "reviewers changed them all"
+    nobody = judge(labels, fitted.oos_probs, reviewed=np.zeros(len(labels), bool), before=labels)
+    assert np.array_equal(nobody.suspicion, blind.suspicion)
+
+
+def test_a_class_seen_in_one_fold_only_cannot_be_judged() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.stack([np.arange(40) % 2 == 0, np.arange(40) == 3], axis=1)
+    probs = np.where(labels, 0.9, 0.1) + rng.normal(0, 0.02, labels.shape)
+    probs[3, 1] = 0.01
+    judged = make_judge("multilabel")(labels, probs, folds=np.arange(40) % 5)
+    assert judged.reason[3] == TOO_FEW
+    assert judged.suspicion[3] < 0.5
+    assert not judged.suspect[3]
+
+
+def test_the_copy_that_is_outvoted_is_suspect() -> None:
+    labels = np.array([[True, False], [True, False], [True, True], *[[False, True]] * 20])
+    keys = ["same"] * 3 + [str(row) for row in range(20)]
+    probs = np.where(labels, 0.9, 0.1)
+    judged = make_judge("multilabel")(labels, probs, keys=keys)
+    assert judged.suspicion[2] >= 0.5
+    assert judged.reason[2] == DUPLICATE
+    assert judged.twin[2] in (0, 1)

@@ -6,13 +6,16 @@ from typing import Any
 
 from backend.export.rows import ExportRow
 from backend.labelstudio.choices import ChoicesKind
+from backend.labelstudio.multilabel import MultiLabelKind
 
 KIND = ChoicesKind("pet", "image", "image", ("cat", "dog"))
+MANY = MultiLabelKind("pet", "image", "image", ("cat", "dog"))
 
 
-def annotation(label: str, number: int = 1, by: int = 3, **more: Any) -> dict[str, Any]:
-    """An annotation that chooses ``label``."""
-    result = [{"from_name": "pet", "to_name": "image", "type": "choices", "value": {"choices": [label]}}]
+def annotation(*labels: str, number: int = 1, by: int = 3, **more: Any) -> dict[str, Any]:
+    """An annotation that chooses these classes."""
+    value = {"choices": list(labels)}
+    result = [{"from_name": "pet", "to_name": "image", "type": "choices", "value": value}]
     return {
         "id": number,
         "completed_by": by,

@@ -42,6 +42,24 @@ def test_csv_has_a_header_and_quotes_what_needs_it(tmp_path: Path) -> None:
     assert lines[1]["suspicion"] == ""
 
 
+SETS = [row(1, label=["cat", "big, dog"], given=[], suggestion=None), row(2, label=[], given=["cat"])]
+
+
+def test_sets_are_lists_in_json_and_one_readable_cell_in_csv(tmp_path: Path) -> None:
+    FORMATS["jsonl"](SETS, tmp_path / "sets.jsonl", no_images)
+    lines = [json.loads(line) for line in (tmp_path / "sets.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [(line["label"], line["given"]) for line in lines] == [(["cat", "big, dog"], []), ([], ["cat"])]
+    FORMATS["csv"](SETS, tmp_path / "sets.csv", no_images)
+    with (tmp_path / "sets.csv").open(encoding="utf-8", newline="") as file:
+        cells = [(line["label"], line["given"], line["suggestion"]) for line in csv.DictReader(file)]
+    assert cells == [('cat, "big, dog"', "none", ""), ("none", "cat", "cat")]
+
+
+def test_folders_refuse_sets_and_say_what_to_take(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--format jsonl, json or csv"):
+        FORMATS["folders"](SETS, tmp_path / "out", no_images)
+
+
 @pytest.mark.parametrize("name", ["jsonl", "csv", "json", "folders"])
 def test_a_project_without_labels_gives_an_empty_export(tmp_path: Path, name: str) -> None:
     assert FORMATS[name]([], tmp_path / "out", no_images) == []

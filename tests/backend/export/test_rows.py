@@ -8,7 +8,7 @@ from backend.export.rows import as_record, build_rows, revise
 from backend.settings import Settings
 from backend.snapshot import History
 from backend.targets import annotation_state
-from tests.backend.export.exported import KIND, annotation, row, task
+from tests.backend.export.exported import KIND, MANY, annotation, row, task
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_only_labelled_tasks_have_rows(settings: Settings) -> None:
 
 def test_unjudged_labels_have_no_suspicion(settings: Settings) -> None:
     (only,) = build_rows([task(1, annotation("cat"))], KIND, {}, {}, settings, 0.5)
-    assert (only.suspicion, only.suggestion, only.annotator) == (None, "", "3")
+    assert (only.suspicion, only.suggestion, only.annotator) == (None, None, "3")
 
 
 def test_suspects_are_dropped_on_request_and_nothing_else() -> None:
@@ -89,3 +89,26 @@ def test_with_both_wishes_a_suspect_is_dropped_where_its_suggestion_is_not_appli
 def test_a_suggestion_of_a_former_label_config_is_not_applied() -> None:
     rows = [row(1, status="suspect", suggestion="cow", confidence=0.9)]
     assert revise(rows, KIND.classes, apply_suggestions=0.5).rows[0].label == "cat"
+
+
+def test_sets_are_lists_of_classes(settings: Settings) -> None:
+    tasks = [
+        task(1, annotation("dog", "cat"), suspicion=0.9, suggestion="none", confidence=0.9),
+        task(2, annotation(), suspicion=0.1, suggestion="cat"),
+        task(3),
+        task(4, annotation("cat")),
+    ]
+    histories = {1: History(1, "cat, dog"), 2: History(2, "dog"), 4: History(4, "cat, horse")}
+    rows = build_rows(tasks, MANY, histories, {}, settings, 0.5)
+    assert [(r.task, r.label, r.given, r.suggestion, r.status) for r in rows] == [
+        (1, ["cat", "dog"], ["cat", "dog"], [], "suspect"),
+        (2, [], ["dog"], ["cat"], "corrected"),
+        (4, ["cat"], ["cat", "horse"], None, "corrected"),
+    ]
+    applied = revise(rows, MANY.classes, apply_suggestions=0.8)
+    assert (applied.rows[0].label, applied.applied) == ([], 1)
+
+
+def test_a_suggested_set_with_a_class_that_is_gone_is_not_applied() -> None:
+    rows = [row(1, label=["cat"], status="suspect", suggestion=["cat", "cow"], confidence=0.9)]
+    assert revise(rows, MANY.classes, apply_suggestions=0.5).rows[0].label == ["cat"]

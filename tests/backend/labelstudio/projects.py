@@ -9,10 +9,18 @@ CONFIG = (
     '<Choice value="cat"/><Choice value="dog"/><Choice value="A bird" alias="bird"/></Choices></View>'
 )
 
+MANY = CONFIG.replace("<Choices ", '<Choices choice="multiple" ')
+
 
 def choice(label: str) -> list[dict[str, Any]]:
     """Return an annotation's result."""
     return [{"from_name": "kind", "to_name": "img", "type": "choices", "value": {"choices": [label]}}]
+
+
+def choices(*labels: str) -> list[dict[str, Any]]:
+    """Return an annotation's result that chooses any number of classes; none leaves no trace in Label Studio."""
+    [region] = choice("")
+    return [{**region, "value": {"choices": list(labels)}}] if labels else []
 
 
 def make_project(label_studio: Any, title: str, n: int) -> tuple[int, list[int]]:

@@ -41,7 +41,7 @@ ABOUT_TEXT = f'<Text name="t" value="$x"/><Choices name="c" toName="t">{TWO}</Ch
     ("<View></View>", "no control tag"),
     (f"<View>{IMAGE}{BOXES}</View>", "<RectangleLabels>"),
     (f"<View>{ABOUT_TEXT}</View>", "<Choices> on an <Image>"),
-    (with_choices(attributes='choice="multiple"'), "several choices"),
+    (with_choices("", 'choice="multiple"'), "no choices"),
     (with_choices(attributes='perRegion="true"'), "each region"),
     (with_choices("", 'value="$options"'), "task data"),
     (with_choices('<Choice value="a"/>'), "fewer than two"),
@@ -54,6 +54,22 @@ ABOUT_TEXT = f'<Text name="t" value="$x"/><Choices name="c" toName="t">{TWO}</Ch
 def test_unsupported_configs_name_what_is_in_the_way(config, words):
     with pytest.raises(UnsupportedConfig, match=words):
         find_kind(config)
+
+
+def test_multiple_choice_is_a_kind_of_its_own():
+    kind = find_kind(with_choices(attributes='choice="multiple" required="true"'))
+    assert (kind.name, kind.classes, kind.several, kind.required) == ("multilabel", ("a", "b"), True, True)
+    assert kind.name in KINDS
+    assert find_kind(with_choices('<Choice value="a"/>', 'choice="multiple"')).classes == ("a",)
+    assert kind.digest != find_kind(with_choices()).digest
+
+
+def test_a_control_that_cannot_be_learned_does_not_hide_one_that_can():
+    kind = find_kind(
+        f'<View>{IMAGE}<Choices name="one" toName="img" perRegion="true">{TWO}</Choices>'
+        f'<Choices name="many" toName="img" choice="multiple">{TWO}</Choices></View>'
+    )
+    assert (kind.name, kind.from_name) == ("multilabel", "many")
 
 
 def test_digest_changes_with_what_matters_and_only_then():

@@ -11,7 +11,7 @@ from backend.labelstudio.predictions import (
     post_prediction,
     versions,
 )
-from tests.backend.labelstudio.projects import CONFIG, choice, make_project
+from tests.backend.labelstudio.projects import CONFIG, MANY, choice, choices, make_project
 
 
 def predictions(ids, version="v1", label="cat"):
@@ -41,6 +41,28 @@ class TestReal:
         stored = live.get(f"/api/predictions/{prediction_id}/")
         assert (stored["score"], stored["model_version"]) == (0.0001, "v1")
         assert stored["result"][0]["score"] == 0.75
+
+    def test_several_choices_and_none_singly_and_in_bulk(self, label_studio, live):
+        project = label_studio.create_project("predictions of sets", MANY)
+        data = [{"data": {"image": f"s3://bucket/{number}.png"}} for number in range(4)]
+        ids = label_studio.import_tasks(project, data)
+        some, none = choices("cat", "bird"), choices()
+        for task, result in zip(ids[:2], (some, none), strict=True):
+            post_prediction(live, project, Prediction(task, result, 0.25, "v1"))
+        rest = [
+            Prediction(task, result, 0.75, "v1") for task, result in zip(ids[2:], (some, none), strict=True)
+        ]
+        assert import_predictions(live, project, MANY, rest).created == 2
+        stored = {
+            task: live.get(f"/api/predictions/{number}/")
+            for number, task in list_predictions(live, project, "v1").items()
+        }
+        assert [stored[task]["result"] for task in ids] == [some, none, some, none]
+        assert [stored[task]["score"] for task in ids] == [0.25, 0.25, 0.75, 0.75]
+        live.patch(f"/api/projects/{project}/", {"model_version": "v1", "sampling": "Uncertainty sampling"})
+        params = {"id": "next_task", "project": project}
+        served = label_studio.api("POST", "/api/dm/actions", {}, params)
+        assert served["id"] in ids[:2]
 
     def test_large_version_is_listed_alike(self, label_studio, live, monkeypatch):
         project, ids = make_project(label_studio, "predictions large", 3)

@@ -1,11 +1,12 @@
 import math
+from dataclasses import replace
 
 import pytest
 
 from backend.labelstudio.config import find_kind
 from backend.labelstudio.targets import resolve
 from backend.snapshot import AnnotationRecord, TaskRecord
-from tests.backend.labelstudio.projects import CONFIG, choice
+from tests.backend.labelstudio.projects import CONFIG, MANY, choice, choices
 
 KIND = find_kind(CONFIG)
 
@@ -107,3 +108,37 @@ def test_what_a_reviewer_settled_is_no_disagreement():
     votes = vote(1, a, by=1), vote(2, b, by=2)
     assert math.isnan(agreement_of(*votes, reviewers=("1",)))
     assert math.isnan(agreement_of(votes[0], vote(2, b, by=2, truth=True)))
+
+
+MANY_KIND = find_kind(MANY)
+
+
+def set_of(*given, reviewers=()):
+    """Resolve annotations, the first by user 1 and so on, each one minute after the other."""
+    votes = [
+        replace(vote(number, "cat", by=number), result=choices(*names))
+        for number, names in enumerate(given, start=1)
+    ]
+    resolved = resolve(TaskRecord(5, {}, True, "", tuple(votes)), MANY_KIND, reviewers)
+    return resolved and (MANY_KIND.text(resolved.label), resolved.annotator)
+
+
+def test_the_empty_set_is_a_label_and_a_skip_is_none():
+    assert set_of(()) == ("none", 1)
+    skipped = replace(vote(1, "", skipped=True), result=[])
+    assert resolve(TaskRecord(5, {}, True, "", (skipped,)), MANY_KIND) is None
+
+
+def test_each_class_has_its_majority_and_the_nearest_annotation_is_named():
+    assert set_of(("cat", "dog"), ("cat",), ("cat", "bird")) == ("cat", 2)
+    assert set_of(("cat", "dog"), ("dog", "bird"), ("cat", "bird")) == ("cat, dog, bird", 3)
+    assert set_of(("cat", "dog"), ("cat",)) == ("cat", 2)
+
+
+def test_a_reviewer_beats_the_majority_of_each_class():
+    assert set_of(("dog",), ("cat",), ("cat",), reviewers=["1"]) == ("dog", 1)
+
+
+def test_a_set_with_an_unknown_class_has_no_vote():
+    assert set_of(("cat", "dog"), ("cat", "horse")) == ("cat, dog", 1)
+    assert set_of(("cat", "horse")) is None
