@@ -1,12 +1,11 @@
-"""The loop: read, embed, learn, judge, order, publish. Level-triggered: it acts on what is, not on what happened."""
+"""The loop: read, embed, look, learn, judge, order, publish. It acts on what is, not on what happened."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -31,6 +30,7 @@ from backend.ordering import Lineup, line_up, rank
 from backend.project import LEARNED, PINNED, THRESHOLD, Project
 from backend.publish import Outcome, Publisher, order_predictions
 from backend.reading import Progress, read
+from backend.refresh_result import RefreshResult
 from backend.registry import UNTRAINED, Version
 from backend.settings import Settings
 from backend.snapshot import Snapshot
@@ -48,57 +48,6 @@ log = logging.getLogger(__name__)
 KEEP_VERSIONS = 20
 # reasons that ask for work even where nothing changed
 FORCING = frozenset({"start", "setup", "connect", "rollback", "cli", "full", "START_TRAINING"})
-
-
-@dataclass
-class RefreshResult:
-    """What one refresh did; what `lineup status` shows of it.
-
-    Attributes
-    ----------
-    version : str
-        The version served afterwards.
-    learned : bool
-        Whether a new version was learned.
-    labels : int
-        Labelled tasks.
-    accuracy : float or None
-        Out-of-sample agreement with the given labels, in [0, 1].
-    suspects : int
-        Labelled tasks at or above the review threshold.
-    expected_wrong : float or None
-        How many of the labels that nobody has reviewed are wrong, by the calibrated suspicions; None without a
-        model.
-    stop : dict or None
-        The stop signal, see `backend.stopping.StopSignal`; None without a model.
-    note : str or None
-        Why there is no model, or that the embedder is a fallback.
-    seconds : dict
-        Seconds by step.
-    written : dict
-        Predictions and field values written.
-    """
-
-    version: str
-    learned: bool = False
-    tasks: int = 0
-    labels: int = 0
-    accuracy: float | None = None
-    suspects: int = 0
-    expected_wrong: float | None = None
-    stop: dict[str, Any] | None = None
-    note: str | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
-    written: dict[str, int] = field(default_factory=dict)
-
-    @contextmanager
-    def timed(self, step: str) -> Iterator[None]:
-        """Measure a step."""
-        start = time.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds[step] = round(time.monotonic() - start, 3)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,8 @@ from backend.embedding import Embedded
 from backend.learning import Learned, agrees
 from backend.targets import Targets
 from ml.acquisition.explore import lottery, uniform_sample
-from ml.stopping import collection_weights, estimate_accuracy, fit_learning_curve, measure_learning_curve
-
-MORE = 100
+from ml.heads.ensemble import N_FOLDS
+from ml.stopping import look_ahead
 
 
 @dataclass(frozen=True)
@@ -70,22 +69,20 @@ def stop_signal(targets: Targets, embedded: Embedded, learned: Learned, *, seed:
     drawn = np.where(collection, draw(embedded), np.inf)
     decided, confidence = learner.decide(learned.probs[rows])
     _, pool_confidence = learner.decide(learned.probs[collection & ~labelled])
-    estimate = estimate_accuracy(
+    outlook = look_ahead(
+        embedded.vectors[rows],
+        learner.answers(given),
         agrees(decided, given),
-        uniform_sample(drawn[collection], labelled[collection])[labelled[collection]],
-        confidence=confidence,
-        pool_confidence=pool_confidence,
+        confidence,
+        pool_confidence,
+        uniform=uniform_sample(drawn[collection], labelled[collection])[labelled[collection]],
+        n_folds=N_FOLDS,
+        rng=np.random.default_rng(seed),
     )
-    if estimate is None:
+    if outlook is None:
         return None
-    gain, y = None, learner.answers(given)
-    if y is not None:
-        weights = collection_weights(confidence, pool_confidence)
-        rng = np.random.default_rng(seed)
-        sizes, measured = measure_learning_curve(embedded.vectors[rows], y, rng, weights=weights)
-        gain = fit_learning_curve(sizes, measured).gain(len(rows), MORE) if len(sizes) > 1 else None
-    values = (estimate.value, estimate.low, estimate.high)
-    accuracy, low, high = (round(value, 4) for value in values)
+    estimate, gain = outlook.accuracy, outlook.gain
+    accuracy, low, high = (round(value, 4) for value in (estimate.value, estimate.low, estimate.high))
     return StopSignal(
         accuracy, low, high, estimate.n, estimate.source, None if gain is None else round(gain, 4)
     )

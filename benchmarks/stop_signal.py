@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.report import Sheet
-from ml.acquisition.campaign import Step
-from ml.stopping import collection_weights, estimate_accuracy, fit_learning_curve, measure_learning_curve
+from ml.acquisition.campaign import FOLDS, Step
+from ml.stopping import MORE, look_ahead
 
 LABELS = (100, 200, 300, 450, 700, 1000, 1400)
-MORE = 100
 
 
 def watch(X: np.ndarray, y: np.ndarray, seed: int, signals: list[dict[str, float]]) -> Callable[[Step], None]:
@@ -21,15 +20,19 @@ def watch(X: np.ndarray, y: np.ndarray, seed: int, signals: list[dict[str, float
     def note(step: Step) -> None:
         if len(step.rows) not in LABELS:
             return
-        estimate = estimate_accuracy(
-            step.correct, step.uniform, confidence=step.confidence, pool_confidence=step.pool_confidence
+        outlook = look_ahead(
+            X[step.rows],
+            y[step.rows],
+            step.correct,
+            step.confidence,
+            step.pool_confidence,
+            uniform=step.uniform,
+            n_folds=FOLDS,
+            rng=np.random.default_rng(seed),
         )
-        weights = collection_weights(step.confidence, step.pool_confidence)
-        sizes, measured = measure_learning_curve(
-            X[step.rows], y[step.rows], np.random.default_rng(seed), weights=weights
-        )
-        if estimate is None or len(sizes) < 2:
+        if outlook is None or outlook.gain is None:
             return
+        estimate = outlook.accuracy
         signals.append(
             {
                 "labels": len(step.rows),
@@ -39,7 +42,7 @@ def watch(X: np.ndarray, y: np.ndarray, seed: int, signals: list[dict[str, float
                 "high": estimate.high,
                 "n": estimate.n,
                 "explored": float(estimate.source == "exploration"),
-                "gain": fit_learning_curve(sizes, measured).gain(len(step.rows), MORE),
+                "gain": outlook.gain,
             }
         )
 

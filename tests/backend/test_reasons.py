@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from backend.project import SNAPSHOT
-from backend.refresh import Refresher, RefreshResult
+from backend.refresh import Refresher
+from backend.refresh_result import RefreshResult
 from backend.settings import Settings
 from backend.snapshot import SnapshotStore
 from demo.label_studio import LabelStudioServer

@@ -15,7 +15,8 @@ from PIL import Image
 
 from backend import publish
 from backend.project import TAKE_BACK, Project, pin
-from backend.refresh import Refresher, RefreshResult
+from backend.refresh import Refresher
+from backend.refresh_result import RefreshResult
 from backend.registry import UNTRAINED
 from backend.settings import Settings
 from demo.label_studio import LabelStudioServer

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from ml.heads.logistic import fit_logistic
 from ml.stopping import (
     LearningCurve,
     estimate_accuracy,
     fit_learning_curve,
+    look_ahead,
     measure_learning_curve,
 )
 
@@ -110,3 +112,64 @@ def test_too_few_labels_or_classes_have_no_curve() -> None:
     assert len(sizes) == len(accuracy) == 0
     sizes, _ = measure_learning_curve(rng.normal(size=(100, 3)), np.zeros(100), rng)
     assert len(sizes) == 0
+
+
+def test_an_outlook_on_a_collection_is_near_what_comes() -> None:
+    told, came, true, gains = [], [], [], []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        y = rng.integers(0, 4, 3000)
+        X = (2.2 * np.eye(12)[y] + rng.normal(size=(3000, 12))).astype(np.float32)
+        folds = rng.integers(0, 3, 3000)
+        fits = [fit_logistic(X[:n], y[:n], 4, folds[:n]) for n in (150, 250)]
+        accuracy = [(fit.head.predict_proba(X[250:]).argmax(axis=1) == y[250:]).mean() for fit in fits]
+        fit = fits[0]
+        outlook = look_ahead(
+            X[:150],
+            y[:150],
+            fit.oos_probs.argmax(axis=1) == y[:150],
+            fit.oos_probs.max(axis=1),
+            fit.head.predict_proba(X[150:]).max(axis=1),
+            uniform=np.ones(150, dtype=bool),
+            n_folds=3,
+            rng=rng,
+        )
+        assert outlook is not None
+        assert outlook.gain is not None
+        assert outlook.accuracy.low < accuracy[0] < outlook.accuracy.high
+        told.append(outlook.accuracy.value)
+        true.append(accuracy[0])
+        gains.append(outlook.gain)
+        came.append(accuracy[1] - accuracy[0])
+    assert abs(np.mean(told) - np.mean(true)) < 0.03
+    assert 0 < np.mean(gains) < 4 * np.mean(came)
+
+
+def test_an_outlook_on_too_few_labels_has_no_gain() -> None:
+    few = np.zeros(3)
+    outlook = look_ahead(
+        np.eye(3),
+        np.arange(3),
+        few > 0,
+        few,
+        np.zeros(9),
+        uniform=few > 0,
+        n_folds=5,
+        rng=np.random.default_rng(0),
+    )
+    assert outlook is not None
+    assert outlook.gain is None
+    none = np.zeros(0)
+    assert (
+        look_ahead(
+            none.reshape(0, 2),
+            none,
+            none > 0,
+            none,
+            few,
+            uniform=none > 0,
+            n_folds=5,
+            rng=np.random.default_rng(0),
+        )
+        is None
+    )
