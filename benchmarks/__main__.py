@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from benchmarks import data, embed, loop, priority, suspicion
+from benchmarks import data, embed, loop, multilabel, priority, suspicion
 from benchmarks.report import RESULTS, console, load, save
 
 # one line a benchmark: a module with `add_arguments`, `run`, `sheets` and `plot`
 BENCHMARKS: dict[str, ModuleType] = {
     "embed": embed,
     "suspicion": suspicion,
+    "multilabel": multilabel,
     "loop": loop,
     "priority": priority,
 }

@@ -125,17 +125,21 @@ def judge(
         return Judgement(np.zeros(0), none, np.zeros(0), [], none, 1.0, none.astype(bool), 0.0, None)
     probs = np.asarray(probs)
     log_probs = np.log(np.maximum(probs, _TINY)).astype(np.float32)
-    noise = fit_noise(labels, log_probs)
-    scores = score(labels, log_probs, noise)
-    calibration = calibrate(scores, logit(noise.wrong(labels, log_probs)), noise.rate)
     checked = np.zeros(len(labels), dtype=bool) if reviewed is None else np.asarray(reviewed, dtype=bool)
-    found = 0
+    # how people err is learned from labels as they gave them, not as reviewers left them
+    given = labels
+    known: np.ndarray = np.zeros(0, dtype=np.int64)
     if before is not None:
-        rows = np.flatnonzero(checked & (np.asarray(before) >= 0))
-        earlier = np.asarray(before)[rows]
-        found = int((earlier != labels[rows]).sum())
-        scored = score(earlier, log_probs[rows], noise) if len(rows) else np.zeros(0)
-        calibration = recalibrate(calibration, scored, earlier != labels[rows])
+        known = np.flatnonzero(checked & (np.asarray(before) >= 0))
+        given = labels.copy()
+        given[known] = np.asarray(before)[known]
+    noise = fit_noise(given, log_probs)
+    scores = score(given, log_probs, noise)
+    calibration = calibrate(scores, logit(noise.wrong(given, log_probs)), noise.rate)
+    corrected = np.flatnonzero(given != labels)
+    calibration = recalibrate(calibration, scores[known], given[known] != labels[known])
+    if len(corrected):
+        scores[corrected] = score(labels[corrected], log_probs[corrected], noise)
     suspicion = calibration.probability(scores)
     suggestion = probs.argmax(axis=1)
     unseen = None
@@ -153,7 +157,7 @@ def judge(
     suspicion, threshold, suspect = choose_suspects(
         suspicion,
         checked=checked,
-        found=found,
+        found=len(corrected),
         unseen=unseen,
         precision=precision,
         issues=None if filter_by is None else find_issues(labels, probs, filter_by),

@@ -115,20 +115,22 @@ def judge_multilabel(
         none, rows = np.zeros(0), np.zeros(0, dtype=np.int64)
         empty = np.zeros(labels.shape)
         return MultiJudgement(none, empty, empty > 0, none, [], rows, 1.0, none > 0, 0.0, None)
-    doubts = _Doubts.fit(labels, probs)
-    class_suspicion = doubts.of(labels, probs)
-    anything = 1.0 - np.prod(1.0 - class_suspicion, axis=1)
-    scores = _score(labels, probs, method, doubts)
-    calibration = fit_calibration(scores, anything)
     checked = np.zeros(n, dtype=bool) if reviewed is None else np.asarray(reviewed, dtype=bool)
-    found = 0
+    # how people err is learned from sets as they gave them, not as reviewers left them
+    given = labels
+    known: np.ndarray = np.zeros(0, dtype=np.int64)
     if before is not None:
         known = np.flatnonzero(checked & (np.asarray(before) >= 0).all(axis=1))
-        earlier = np.asarray(before)[known] > 0
-        changed = (earlier != labels[known]).any(axis=1)
-        found = int(changed.sum())
-        scored = _score(earlier, probs[known], method, doubts) if len(known) else np.zeros(0)
-        calibration = recalibrate(calibration, scored, changed)
+        given = labels.copy()
+        given[known] = np.asarray(before)[known] > 0
+    doubts = _Doubts.fit(given, probs)
+    anything = 1.0 - np.prod(1.0 - doubts.of(given, probs), axis=1)
+    scores = _score(given, probs, method, doubts)
+    changed = (given != labels).any(axis=1)
+    calibration = recalibrate(fit_calibration(scores, anything), scores[known], changed[known])
+    if changed.any():
+        scores[changed] = _score(labels[changed], probs[changed], method, doubts)
+    class_suspicion = doubts.of(labels, probs)
     suspicion = calibration.probability(scores)
     suggestion, sure = likely_sets(probs)
     unseen = None
@@ -147,7 +149,7 @@ def judge_multilabel(
     suspicion, threshold, suspect = choose_suspects(
         suspicion,
         checked=checked,
-        found=found,
+        found=int(changed.sum()),
         unseen=unseen,
         precision=precision,
         issues=None if filter_by is None else find_set_issues(labels, probs, filter_by),

@@ -118,6 +118,22 @@ def test_reviews_correct_the_probabilities(noisy: tuple[np.ndarray, np.ndarray, 
     assert np.array_equal(unknown.suspicion, first.suspicion)
 
 
+def test_what_is_left_of_a_long_review_stays_calibrated(
+    noisy: tuple[np.ndarray, np.ndarray, Ensemble],
+) -> None:
+    labels, wrong, fit = noisy
+    truth = np.where(wrong, load_digits(return_X_y=True)[1], labels)
+    first = judge(labels, fit.oos_probs)
+    for share in (0.3, 0.7):
+        reviewed = np.zeros(len(labels), dtype=bool)
+        reviewed[np.argsort(-first.suspicion)[: int(share * wrong.sum())]] = True
+        now = np.where(reviewed, truth, labels)
+        after = judge(now, fit.oos_probs, reviewed=reviewed, before=labels)
+        left = int((wrong & ~reviewed).sum())
+        assert after.expected_wrong == pytest.approx(left, rel=0.4, abs=8)
+        assert after.suspicion[reviewed].mean() < 0.05
+
+
 def test_a_few_reviews_move_little(noisy: tuple[np.ndarray, np.ndarray, Ensemble]) -> None:
     labels, _, fit = noisy
     first = judge(labels, fit.oos_probs)
