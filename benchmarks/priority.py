@@ -186,6 +186,11 @@ def sheets(figures: dict[str, Any]) -> dict[str, Sheet]:
             ("strategy", *sets),
             [(f"`{s}`", *(_area(one["strategies"][s], figures) for one in sets.values())) for s in ranked],
         ),
+        "summary": Sheet(
+            "Area under the learning curve in % (labels to 95 % of the accuracy with all labels)",
+            ("images", "`auto`", "best other", "`random`"),
+            [_summary(name, one, figures) for name, one in sets.items() if "best_single" in one],
+        ),
         "stop": stop_signal.sheet(figures["stop_signal"]),
     }
     for name, one in sets.items():
@@ -202,6 +207,16 @@ def sheets(figures: dict[str, Any]) -> dict[str, Sheet]:
             ],
         )
     return found
+
+
+def _summary(name: str, one: dict[str, Any], figures: dict[str, Any]) -> tuple[str, ...]:
+    rows, best = one["strategies"], one["best_single"]
+    return (
+        name,
+        _area(rows["auto"], figures),
+        f"{_area(rows[best], figures)} `{best}`",
+        _area(rows["random"], figures),
+    )
 
 
 def _area(row: dict[str, Any], figures: dict[str, Any]) -> str:
