@@ -23,7 +23,7 @@ TAIL_TOP = 0.9
 TAIL_LEVELS = 20
 CONFIDENCE_STEP = 0.05
 # a routine refresh leaves a number alone that moved by less than this; an idle one writes every difference
-TOLERANCE = {PRIORITY: 1.5 * TAIL_TOP / TAIL_LEVELS, SUSPICION: 0.015, CONFIDENCE: 0.075}
+TOLERANCE = {PRIORITY: 1.5 * TAIL_TOP / TAIL_LEVELS, SUSPICION: 0.05, CONFIDENCE: 0.075}
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from ml.acquisition.explore import order
 from ml.suspicion import Judgement, MultiJudgement
 
 SUSPICION_STEP = 0.01
+STEADY = 0.03  # a list that people work through does not change its end for less
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ def line_up(
     *,
     noted: Sequence[str],
     head: int,
+    threshold_before: float | None = None,
 ) -> Lineup:
     """Put together the row of every task.
 
@@ -99,6 +101,8 @@ def line_up(
         Tasks whose label a person has confirmed or corrected since it was suspect: never suspect again.
     noted : sequence of str, length n
         Reasons that need no model, for tasks that the judgement gives none.
+    threshold_before : float, optional
+        The threshold shown so far.
     """
     n = len(targets.ids)
     priority = np.zeros(n)
@@ -132,13 +136,18 @@ def line_up(
         )
         for row in range(n)
     }
-    threshold = _shown_threshold(judgement)
+    threshold = _shown_threshold(judgement, suspicion, threshold_before)
     suspects = int(((suspicion >= threshold) & targets.labelled).sum())
     return Lineup(rows_by_id, [int(targets.ids[row]) for row in ranked], threshold, suspects)
 
 
-def _shown_threshold(judgement: Judgement | MultiJudgement | None) -> float:
-    """Round like the suspicions, but never to 0, where every task is."""
+def _shown_threshold(
+    judgement: Judgement | MultiJudgement | None, suspicion: np.ndarray, before: float | None
+) -> float:
+    """Round like the suspicions, but never to 0, where every task is; stay where that hides nothing."""
     if judgement is None:
         return 1.0
-    return max(float(quantise(np.array([judgement.threshold]), SUSPICION_STEP)[0]), SUSPICION_STEP)
+    threshold = max(float(quantise(np.array([judgement.threshold]), SUSPICION_STEP)[0]), SUSPICION_STEP)
+    if before is None or abs(threshold - before) > STEADY:
+        return threshold
+    return before if (suspicion[suspicion >= threshold] >= before).all() else threshold

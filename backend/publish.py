@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]
 
 # seconds a routine refresh spends on fields; what is left over is written by the next one or when idle
-FIELD_BUDGET = 3.5
+FIELD_BUDGET = 2.0
 
 
 @dataclass(frozen=True)

@@ -295,6 +295,7 @@ class Refresher:
             checked,
             noted=looks.reasons(targets.agreement),
             head=self.settings.head_size,
+            threshold_before=project.store.get_meta(THRESHOLD),
         )
 
     def _stop(

@@ -163,3 +163,45 @@ def test_every_strategy_ranks_tasks_of_several_classes(strategy: str) -> None:
     learned = learn(targets, embedded, MANY, warm=None)
     queue = rank(targets, embedded, learned, strategy=strategy, exploration=0.1, head=5, seed=0)
     assert sorted(queue) == list(range(20, 40))
+
+
+@pytest.mark.parametrize(
+    ("threshold", "before", "shown"),
+    [
+        (0.504, None, 0.5),
+        (0.0001, None, 0.01),
+        (0.5, 0.52, 0.52),  # nothing lies between
+        (0.5, 0.48, 0.48),
+        (0.78, 0.81, 0.78),  # 0.8 would be hidden
+        (0.5, 0.6, 0.5),  # too far
+    ],
+)
+def test_the_threshold_is_on_the_grid_and_steady(
+    threshold: float, before: float | None, shown: float
+) -> None:
+    targets, embedded = make(8, [0, 1, 1, 1])
+    learned = learn(targets, embedded, KIND, warm=None)
+    judgement = Judgement(
+        suspicion=np.array([0.1, 0.2, 0.93, 0.8]),
+        suggestion=np.array([0, 1, 0, 0]),
+        confidence=np.full(4, 0.97),
+        reason=[""] * 4,
+        twin=np.full(4, -1),
+        threshold=threshold,
+        suspect=np.array([False, False, True, True]),
+        expected_wrong=2.0,
+        calibration=None,
+    )
+    lineup = line_up(
+        targets,
+        KIND,
+        embedded,
+        learned,
+        judgement,
+        [4, 5, 6, 7],
+        np.zeros(8, bool),
+        noted=[""] * 8,
+        head=2,
+        threshold_before=before,
+    )
+    assert lineup.threshold == shown
