@@ -119,18 +119,19 @@ class VectorStore:
 
     def __len__(self) -> int:
         """Return how many different keys are stored; reads all keys."""
-        self._scan()
-        segments = list(self._segments.values())
+        segments = list(self._scan().values())
         if len(segments) <= 1:
             return sum(len(segment) for segment in segments)
         return len(np.unique(np.concatenate([segment.keys for segment in segments])))
 
     def _find(self, packed: np.ndarray, vectors: np.ndarray | None) -> np.ndarray:
         found = np.zeros(len(packed), dtype=bool)
-        self._search(self._segments.values(), packed, found, vectors)
-        # only what this process has not seen yet is worth a look at the folder
-        if not found.all() and (fresh := self._scan()):
-            self._search(fresh, packed, found, vectors)
+        known = self._segments
+        self._search(known.values(), packed, found, vectors)
+        if not found.all():
+            # not only what this scan finds: another thread's may have found it since the search
+            unseen = [segment for name, segment in self._scan().items() if name not in known]
+            self._search(unseen, packed, found, vectors)
         return found
 
     @staticmethod
@@ -147,8 +148,8 @@ class VectorStore:
                 for which, rows in segment.read(positions):
                     vectors[missing[hits[which]]] = rows
 
-    def _scan(self) -> list[Segment]:
-        """Bring the list of open segments up to date; return those that are new."""
+    def _scan(self) -> dict[str, Segment]:
+        """Bring the open segments up to date; return them by name."""
         while True:
             names = segment_names(self.path)
             if names != segment_names(
@@ -161,8 +162,9 @@ class VectorStore:
                 fresh = {name: segment for name in names - known.keys() if (segment := self._open(name))}
             except FileNotFoundError:  # merged into another segment since the folder was listed
                 continue
-            self._segments = known | fresh
-            return list(fresh.values())
+            # returned as well, since another thread with an older listing may be about to replace them
+            self._segments = opened = known | fresh
+            return opened
 
     def _open(self, name: str) -> Segment | None:
         try:
@@ -179,12 +181,10 @@ class VectorStore:
         with self._lock("merge", fcntl.LOCK_EX | fcntl.LOCK_NB) as mine:
             if not mine:
                 return
-            self._scan()
-            while group := crowded(self._segments.values()):
+            while group := crowded(self._scan().values()):
                 merge_segments(self.path, group, self.dim)
                 for segment in group:
                     remove_segment(self.path, segment.name)
-                self._scan()
             with self._lock("writers", fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
                 if alone:
                     remove_debris(self.path)

@@ -218,6 +218,25 @@ def test_threads_share_a_store(tmp_path: Path) -> None:
     assert len(store) == 120
 
 
+def test_what_another_thread_found_between_search_and_scan_is_searched_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, other, key = VectorStore(tmp_path, "x", 1), VectorStore(tmp_path, "x", 1), keys_of("late")
+    search, calls = VectorStore._search, []
+
+    def interrupted(*args: object) -> None:
+        search(*args)
+        calls.append(args)
+        if len(calls) == 1:  # the first look found nothing; now another thread is faster
+            other.put(key, np.array([[7.0]]))
+            store._scan()
+
+    monkeypatch.setattr(store, "_search", interrupted)
+    vectors, found = store.get(key)
+    assert found.all()
+    assert vectors[0, 0] == 7
+
+
 def test_several_processes_write_while_one_reads(tmp_path: Path) -> None:
     batches = 40
     writers = [start_writer(tmp_path, writer, batches) for writer in range(3)]
