@@ -14,6 +14,7 @@ from PIL import Image
 from backend.fetching import fetch_ahead
 from backend.labelstudio.fetch import ImageFetcher, ImageFetchError
 from backend.snapshot import Content, SnapshotStore
+from backend.tally import IMAGES, count
 from ml.embedders import Embedder, Streamed, embed_stream
 from ml.images import ImageLimits
 from ml.quality import MEASURES, measure, unreadable
@@ -243,6 +244,7 @@ class _Run:
                     measures = np.asarray(one.seen, dtype="<f4").tobytes()
                     content = Content(one.key, None, time.time(), measures)
                     self._vectors[one.key] = one.vector
+                    count(IMAGES, "embedded")
                 self.ready[one.key] = content
                 self._note(self._waiting.pop(one.key), content)
         finally:
@@ -252,6 +254,7 @@ class _Run:
         """Note the outcome of some images, and store all that has gathered now and then."""
         for task_id, uri in items:
             if content.error:
+                count(IMAGES, "broken")
                 log.warning("project %d, task %d: %s", self.project_id, task_id, content.error)
             self.contents[uri] = self._unstored[uri] = content
             if len(self.contents) % REPORT_EVERY == 0:

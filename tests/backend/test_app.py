@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +10,6 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from hypothesis import HealthCheck, given
-from hypothesis import settings as given_settings
-from hypothesis import strategies as st
 
 from backend.app import create_app
 from tests.backend.trained import CONFIG, HintList, Trained, make_project, make_settings
@@ -167,53 +163,6 @@ def test_what_is_not_an_object_is_refused(web: TestClient, raw: bytes):
         answer = web.post(path, content=raw)
         assert answer.status_code == 422
         assert answer.json()["detail"][0]["field"]
-
-
-ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=8),
-    lambda children: (
-        st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=6), children, max_size=3)
-    ),
-    max_leaves=8,
-)
-
-
-@given(
-    path=st.sampled_from(["/setup", "/predict", "/webhook"]),
-    body=st.dictionaries(
-        st.sampled_from(["project", "tasks", "schema", "label_config", "params", "action", "annotation"]),
-        ANYTHING,
-    )
-    | st.fixed_dictionaries(
-        {
-            "project": st.just("7.1"),
-            "tasks": st.lists(
-                st.dictionaries(st.sampled_from(["id", "data", "project"]), ANYTHING), max_size=3
-            ),
-            "label_config": st.none() | st.just(CONFIG) | st.text(),
-        }
-    )
-    | st.fixed_dictionaries(
-        {
-            "tasks": st.lists(
-                st.fixed_dictionaries({"data": st.dictionaries(st.just("image"), ANYTHING)}), max_size=3
-            )
-        }
-        | {"project": st.just(7), "label_config": st.just(CONFIG)}
-    ),
-)
-@given_settings(
-    max_examples=150,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-def test_nothing_that_can_be_sent_is_a_server_error(web: TestClient, trained: Trained, path: str, body: Any):
-    embed = lambda project_id, images, *_: {uri: "no such image" for _, uri in images}  # noqa: E731
-    web.app.state.service.predictor.newcomers.embed = embed
-    answer = web.post(path, content=json.dumps(body).encode())
-    assert answer.status_code in (200, 422)
-    if path == "/predict" and answer.status_code == 200:
-        assert len(answer.json()["results"]) == len(body["tasks"])
 
 
 def test_an_event_becomes_a_hint_and_nothing_else(web: TestClient, hints: HintList):
