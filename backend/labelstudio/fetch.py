@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import time
 from collections.abc import Collection
 from urllib.parse import quote, unquote_to_bytes
@@ -314,5 +315,9 @@ def _place(url: httpx.URL) -> str:
 
 
 def _short(uri: str) -> str:
+    """Return a URI for messages: without a signature, a password or an image in it."""
     shown = uri.split("?", maxsplit=1)[0] if uri.startswith(("http:", "https:")) else uri
+    if shown[:5].lower() == "data:":
+        shown = shown[:100].split(",", maxsplit=1)[0] + ",..."
+    shown = re.sub(r"//[^/@]*@", "//", shown)
     return shown if len(shown) <= 120 else shown[:117] + "..."

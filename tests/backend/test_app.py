@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import subprocess
 import sys
 from pathlib import Path
@@ -246,6 +247,23 @@ class TestAuth:
             404,
             422,
         )
+
+    @pytest.mark.parametrize(
+        "given", [("someone", "wrong"), ("lineup", "wrong"), ("someone", "pässword"), ("", "")]
+    )
+    def test_every_guess_is_compared_in_full_and_takes_the_same_steps(
+        self, locked: TestClient, given: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+    ):
+        compared: list[tuple[bytes, bytes]] = []
+
+        def compare(a: bytes, b: bytes) -> bool:
+            compared.append((a, b))
+            return real(a, b)
+
+        real = hmac.compare_digest
+        monkeypatch.setattr("backend.auth.hmac.compare_digest", compare)
+        assert locked.get("/metrics", headers=basic(*given)).status_code == 401
+        assert sorted(expected for _, expected in compared) == sorted([b"lineup", "pässword".encode()])
 
     def test_health_is_open(self, locked: TestClient):
         assert locked.get("/health").status_code == 200
