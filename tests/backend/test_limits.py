@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import socket
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
 
 from backend import limits
@@ -141,11 +143,44 @@ def test_a_body_of_too_many_values_is_refused_before_it_is_parsed(
     web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "MAX_VALUES", 1000)
+    monkeypatch.setattr(limits, "SMALL", 1000)
     with web() as client:
         tasks = b",".join([b"{}"] * 1000)
         answer = client.post("/predict", content=b'{"project":7,"tasks":[' + tasks + b"]}")
         assert answer.status_code == 413
         assert "fewer tasks" in answer.json()["detail"]
+
+
+def test_many_values_count_for_more_than_their_bytes(tmp_path: Path, hints: HintList) -> None:
+    settings = make_settings(tmp_path, max_request_bytes=1_000_000)
+    middleware = limits.LimitsMiddleware(_slow, settings, Rates(0), lambda _: None, lambda: None)
+    dense = b"[" + b"{}," * 24_000 + b"{}]"  # 72 kB that take 5 MB
+
+    async def both() -> list[int]:
+        first = asyncio.create_task(_status(middleware, dense))
+        await asyncio.sleep(0.1)
+        return [await _status(middleware, dense), await _status(middleware, b"{}"), await first]
+
+    assert asyncio.run(both()) == [503, 200, 200]
+    assert asyncio.run(_status(middleware, dense)) == 200
+
+
+async def _slow(scope: Any, receive: Any, send: Any) -> None:
+    await asyncio.sleep(0.5)
+    await JSONResponse({})(scope, receive, send)
+
+
+async def _status(app: Any, body: bytes) -> int:
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await app({"type": "http", "method": "POST", "path": "/predict", "headers": []}, receive, send)
+    return int(sent[0]["status"])
 
 
 def test_a_million_faults_are_told_once(web: Web, caplog: pytest.LogCaptureFixture) -> None:
