@@ -19,10 +19,21 @@ from backend import __version__
 from backend.auth import AuthMiddleware, event_allowed
 from backend.jobs.base import RefreshQueue
 from backend.jobs.embedded import EmbeddedWorker
+from backend.limits import LimitsMiddleware
+from backend.logs import log_fields
 from backend.metrics import CONTENT_TYPE, Metrics
 from backend.predict import Predictor
 from backend.project import Project
-from backend.protocol import MalformedBody, PredictBody, SetupBody, WebhookBody, parse_body, parse_project
+from backend.protocol import (
+    MalformedBody,
+    PredictBody,
+    SetupBody,
+    WebhookBody,
+    describe_body,
+    parse_body,
+    parse_project,
+)
+from backend.rates import Rates
 from backend.registry import UNTRAINED, VersionNotFound, VersionRegistry
 from backend.settings import Settings
 from backend.status import read_status
@@ -65,11 +76,19 @@ class Service:
         if not projects:
             log.info("event %s: project %s is not connected to Lineup", body.event, body.project)
 
+    def look_everywhere(self) -> None:
+        """Make up for events that could not be read: ask for a look at every project."""
+        try:
+            for project_id in Project.known(self.settings):
+                self.queue.request(project_id, "overflow")
+        except (OSError, sqlite3.Error) as error:
+            log.error("events were refused, and no look at the projects could be asked for: %s", error)
+
     def predict(self, raw: bytes) -> dict[str, Any]:
         """Answer a predict request."""
         body = parse_body(PredictBody, raw)
         project_id = body.project_id()
-        with self.metrics.predict_seconds.time():
+        with self.metrics.predict_seconds.time(), log_fields(project=project_id or 0):
             results = self.predictor.predict(project_id, body.tasks, body.label_config)
         empty = sum(not result["result"] for result in results)
         self.metrics.predictions.labels("empty").inc(empty)
@@ -142,7 +161,16 @@ def create_app(settings: Settings, queue: RefreshQueue | None = None) -> FastAPI
         redoc_url=None,
         openapi_url=None,
     )
-    app.add_middleware(AuthMiddleware, settings=settings)
+    rates = Rates(settings.rate_limit)
+
+    def refused(reason: str) -> None:
+        service.metrics.rejected.labels(reason).inc()
+
+    # the last one added is the first one asked
+    app.add_middleware(
+        LimitsMiddleware, settings=settings, rates=rates, refused=refused, missed=service.look_everywhere
+    )
+    app.add_middleware(AuthMiddleware, settings=settings, rates=rates, refused=refused)
     app.state.service = service
     _add_errors(app, service)
     _add_routes(app, service)
@@ -155,17 +183,17 @@ def _add_routes(app: FastAPI, service: Service) -> None:
     def health() -> JSONResponse:
         return JSONResponse(service.health())
 
-    @app.post("/setup")
+    @app.post("/setup", openapi_extra=describe_body(SetupBody))
     async def setup(request: Request) -> JSONResponse:
         body = parse_body(SetupBody, await request.body())
         return JSONResponse({"model_version": await run_in_threadpool(service.setup, body)})
 
-    @app.post("/predict")
+    @app.post("/predict", openapi_extra=describe_body(PredictBody))
     async def predict(request: Request) -> JSONResponse:
         raw = await request.body()
         return JSONResponse(await run_in_threadpool(service.predict, raw))
 
-    @app.post("/webhook")
+    @app.post("/webhook", openapi_extra=describe_body(WebhookBody))
     async def webhook(request: Request) -> JSONResponse:
         body = parse_body(WebhookBody, await request.body())
         if not event_allowed(service.settings, request.headers, body.event):
@@ -192,7 +220,7 @@ def _add_errors(app: FastAPI, service: Service) -> None:
     def malformed(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, MalformedBody)
         service.metrics.refused.labels(request.url.path).inc()
-        log.warning("%s %s: malformed body: %s", request.method, request.url.path, error)
+        log.warning("%s %s: malformed body: %.500s", request.method, request.url.path, error)
         return JSONResponse({"detail": error.problems}, status_code=422)
 
     @app.exception_handler(OSError)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+from collections.abc import Callable
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from backend.rates import WRONG_PASSWORD, Rates, client_of
 from backend.settings import Settings
 
 SECRET_HEADER = "X-Lineup-Secret"
+_WRONG = "wrong or missing credentials: see BASIC_AUTH_USER and BASIC_AUTH_PASS"
 
 
 def same(given: str, expected: str) -> bool:
@@ -58,21 +61,33 @@ class AuthMiddleware:
     ----------
     app : ASGIApp
     settings : Settings
+    rates : Rates
+        Wrong credentials use them up, so that guessing is slow.
+    refused : callable
+        Told ``credentials`` at every refusal.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: Settings, rates: Rates, refused: Callable[[str], None]
+    ) -> None:
         self.app = app
         self.settings = settings
+        self.rates = rates
+        self.refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on or refuse it."""
         if scope["type"] == "http" and not self._allowed(scope["path"], Headers(scope=scope)):
-            response = JSONResponse(
-                {"detail": "wrong or missing credentials: see BASIC_AUTH_USER and BASIC_AUTH_PASS"},
-                status_code=401,
-                headers={"WWW-Authenticate": 'Basic realm="Lineup"'},
-            )
-            await response(scope, receive, send)
+            self.refused("credentials")
+            if self.rates.charge(client_of(scope), WRONG_PASSWORD):
+                answer, status, headers = _WRONG, 401, {"WWW-Authenticate": 'Basic realm="Lineup"'}
+            else:
+                answer, status, headers = (
+                    "too many wrong credentials; wait a moment",
+                    429,
+                    {"Retry-After": "1"},
+                )
+            await JSONResponse({"detail": answer}, status, headers)(scope, receive, send)
             return
         await self.app(scope, receive, send)
 

@@ -134,11 +134,14 @@ def serve(
 
         from backend.app import create_app
 
-        configure(settings.log_level, "server")
+        configure(settings, "server")
         listening = _listen(host or settings.host, port or settings.port)
         config = uvicorn.Config(
             create_app(settings),
             log_config=None,
+            # unlike httptools it limits how long the headers of a request may be
+            http="h11",
+            ws="none",
             access_log=settings.log_level == "DEBUG",
             timeout_graceful_shutdown=3,
         )
@@ -373,7 +376,7 @@ def worker() -> None:
         settings = _with_label_studio()
         from backend.jobs.worker import serve_hints
 
-        configure(settings.log_level, "worker")
+        configure(settings, "worker")
         serve_hints(settings, None)
 
 

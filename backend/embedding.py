@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
+from backend.casualties import Casualties
 from backend.fetching import fetch_ahead
 from backend.labelstudio.fetch import ImageFetcher, ImageFetchError
 from backend.snapshot import Content, SnapshotStore
+from backend.tally import IMAGES, count
 from ml.embedders import Embedder, Streamed, embed_stream
 from ml.images import ImageLimits
 from ml.quality import MEASURES, measure, unreadable
@@ -84,6 +86,7 @@ class EmbeddingRoom:
         self.embedder = embedder
         self.fetcher = fetcher
         self.limits = limits
+        self.casualties = Casualties(store)
 
     def embed(
         self,
@@ -117,14 +120,24 @@ class EmbeddingRoom:
             ready = {str(c.key): c for c in contents.values() if c.measures and c.key in embedded}
             kept = {uri for _, uri in todo if uri in contents and contents[uri].key in embedded}
             run = _Run(self, project_id, ready, kept, len(todo), progress)
-            with (
-                closing(run.files(todo)) as files,
-                closing(embed_stream(self.embedder, files, limits=self.limits, inspect=_look)) as stream,
-            ):
-                run.take(stream)
+            with self.casualties.watched() as careful:
+                if careful:
+                    contents.update(blamed := self.casualties.blame(project_id))
+                    todo = [item for item in todo if item[1] not in blamed]
+                    for item in self.casualties.one_by_one(todo):
+                        self._stream(run, [item])
+                    todo = [item for item in todo if item[1] not in run.contents]
+                self._stream(run, todo)
             contents.update(run.contents)
-            progress("embed", len(todo), len(todo))
+            progress("embed", run.total, run.total)
         return self._collect(uris, contents)
+
+    def _stream(self, run: _Run, todo: Sequence[tuple[int, str]]) -> None:
+        with (
+            closing(run.files(todo)) as files,
+            closing(embed_stream(self.embedder, files, limits=self.limits, inspect=_look)) as stream,
+        ):
+            run.take(stream)
 
     def _embedded(self, contents: Mapping[str, Content]) -> set[str]:
         """Return the keys that have a vector."""
@@ -243,6 +256,7 @@ class _Run:
                     measures = np.asarray(one.seen, dtype="<f4").tobytes()
                     content = Content(one.key, None, time.time(), measures)
                     self._vectors[one.key] = one.vector
+                    count(IMAGES, "embedded")
                 self.ready[one.key] = content
                 self._note(self._waiting.pop(one.key), content)
         finally:
@@ -252,6 +266,7 @@ class _Run:
         """Note the outcome of some images, and store all that has gathered now and then."""
         for task_id, uri in items:
             if content.error:
+                count(IMAGES, "broken")
                 log.warning("project %d, task %d: %s", self.project_id, task_id, content.error)
             self.contents[uri] = self._unstored[uri] = content
             if len(self.contents) % REPORT_EVERY == 0:

@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -72,7 +73,8 @@ class _Ahead(Generic[T]):
             ):
                 item = self._left.popleft()
                 self._running += 1
-                self._waiting.append((item, self._pool.submit(self._run, item)))
+                # logs and counts of a fetch belong to the refresh it is for
+                self._waiting.append((item, self._pool.submit(copy_context().run, self._run, item)))
 
     def _run(self, item: T) -> bytes | None:
         data = None

@@ -93,7 +93,7 @@ class Newcomers:
                     1,
                     multiprocessing.get_context("spawn"),
                     initializer=_begin,
-                    initargs=(os.getpid(), self.settings.log_level),
+                    initargs=(os.getpid(), self.settings),
                 )
             return self._pool
 
@@ -104,8 +104,8 @@ class _Child:
     refresher: Refresher | None = None
 
 
-def _begin(parent: int, log_level: str) -> None:
-    configure(log_level, "images")
+def _begin(parent: int, settings: Settings) -> None:
+    configure(settings, "images")
     ignore_interrupt()
     die_with(parent, lambda: os._exit(0))
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    FailFast,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 # webhook events of Label Studio 1.23, and the one its "Start training" button sends
 EVENTS = frozenset(
@@ -27,6 +35,16 @@ EVENTS = frozenset(
 )
 UNKNOWN = "unknown"
 MAX_ID = 2**63 - 1
+
+
+_ANSWERS = {
+    "401": "wrong or missing credentials",
+    "408": "the body took too long",
+    "413": "the body is too large",
+    "422": "the body is malformed",
+    "429": "too many requests",
+    "503": "MODEL_DIR cannot be used, or too many large requests at once",
+}
 
 
 class MalformedBody(ValueError):
@@ -63,7 +81,19 @@ def parse_project(value: Any) -> Any:
     return head
 
 
-Project = Annotated[int, BeforeValidator(parse_project)]
+_ID_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1, "maximum": MAX_ID},
+        {"type": "string", "pattern": "^[1-9][0-9]{0,17}(\\.[0-9]*)?$"},
+    ]
+}
+_PROJECT_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        *_ID_SCHEMA["anyOf"],
+        {"type": "object", "properties": {"id": _ID_SCHEMA}, "required": ["id"]},
+    ]
+}
+Project = Annotated[int, BeforeValidator(parse_project), WithJsonSchema(_PROJECT_SCHEMA)]
 
 
 class SetupBody(BaseModel):
@@ -88,7 +118,8 @@ class SetupBody(BaseModel):
 class PredictBody(BaseModel):
     """``POST /predict``; ``params.context`` is what an interactive annotator has drawn so far."""
 
-    tasks: list[dict[str, Any]]
+    # a million wrong tasks are told once, not a million times
+    tasks: Annotated[list[dict[str, Any]], FailFast()]
     project: Project | None = None
     label_config: str | None = None
     params: dict[str, Any] | None = None
@@ -132,6 +163,15 @@ def parse_body(model: type[Body], raw: bytes) -> Body:
         return model.model_validate_json(raw)
     except ValidationError as error:
         raise MalformedBody([_problem(item["loc"], item["msg"]) for item in error.errors()]) from None
+
+
+def describe_body(model: type[BaseModel]) -> dict[str, Any]:
+    """Return what OpenAPI says of a route that takes this body: the routes themselves parse raw bytes."""
+    schema = model.model_json_schema()
+    return {
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+        "responses": {status: {"description": text} for status, text in _ANSWERS.items()},
+    }
 
 
 def _problem(loc: tuple[int | str, ...], message: str) -> dict[str, str]:

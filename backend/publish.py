@@ -20,6 +20,8 @@ from backend.registry import VersionRegistry
 from backend.settings import Settings
 from backend.snapshot import ProjectInfo, Snapshot, SnapshotStore
 from backend.stream import BULK_TASKS, PredictionStream
+from backend.tally import WRITES
+from backend.tally import count as count_up
 from backend.targets import Targets
 
 log = logging.getLogger(__name__)
@@ -156,6 +158,7 @@ class Publisher:
             progress("publish fields", count, total)
             done = write_fields(self.client, self.info.id, name, values, stop=stop)
             self.remember(snapshot, name, {task_id: values[task_id] for task_id in done})
+            count_up(WRITES, "fields", len(done))
             count += len(done)
         return count
 

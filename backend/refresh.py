@@ -25,6 +25,7 @@ from backend.labelstudio.kind import Kind
 from backend.labelstudio.predictions import Prediction
 from backend.labelstudio.reader import read_project
 from backend.learning import Learned, learn
+from backend.logs import note_field
 from backend.looks import Looks, look
 from backend.ordering import Lineup, line_up, rank
 from backend.project import LEARNED, PINNED, THRESHOLD, Project
@@ -196,6 +197,7 @@ class Refresher:
         with result.timed("order"):
             lineup = self._order(project, kind, targets, embedded, looks, learned, version, result)
         version_id = version.id if version else UNTRAINED
+        note_field("version", version_id)
         result.stop = self._stop(targets, embedded, learned, version, result)
         outcome = Outcome(
             version_id, lineup, _predictions(version_id, kind, targets, embedded, learned, lineup)

@@ -15,12 +15,12 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 UNTRAINED = "untrained"
-_ID = re.compile(r"^(?P<kind>[a-z]+)-(?P<counter>\d+)-(?P<digest>[0-9a-f]{8})$")
+_ID = re.compile(r"(?P<kind>[a-z]+)-(?P<counter>[0-9]+)-(?P<digest>[0-9a-f]{8})")
 
 
 def is_version(name: str) -> bool:
     """Tell whether a model version's name is one that Lineup gives."""
-    return name == UNTRAINED or _ID.match(name) is not None
+    return name == UNTRAINED or _ID.fullmatch(name) is not None
 
 
 class VersionNotFound(LookupError):
@@ -48,7 +48,7 @@ class VersionRegistry:
 
     def next_id(self, kind: str, digest: str) -> str:
         """Return the id of the next version: kind, counter, digest of what it was learned from."""
-        counters = [int(match["counter"]) for name in self._names() if (match := _ID.match(name))]
+        counters = [int(match["counter"]) for name in self._names() if (match := _ID.fullmatch(name))]
         return f"{kind}-{max(counters, default=0) + 1}-{digest[:8]}"
 
     def save(self, version: Version) -> None:
@@ -104,7 +104,7 @@ class VersionRegistry:
 
     def ids(self) -> list[str]:
         """Return the stored versions, oldest first."""
-        found = [(int(match["counter"]), name) for name in self._names() if (match := _ID.match(name))]
+        found = [(int(match["counter"]), name) for name in self._names() if (match := _ID.fullmatch(name))]
         return [name for _, name in sorted(found)]
 
     def prune(self, keep: int) -> list[str]:
@@ -118,6 +118,6 @@ class VersionRegistry:
         return [path.name for path in self.root.iterdir()] if self.root.is_dir() else []
 
     def _require(self, version_id: str) -> None:
-        if not (_ID.match(version_id) and (self.root / version_id / "manifest.json").is_file()):
+        if not (_ID.fullmatch(version_id) and (self.root / version_id / "manifest.json").is_file()):
             known = ", ".join(self.ids()) or "none yet"
             raise VersionNotFound(f"version {version_id!r} is not in {self.root}; stored versions: {known}")

@@ -46,6 +46,21 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Verbosity of the log."
     )
+    log_format: Literal["text", "json"] = Field(
+        "text",
+        description="`text`, or `json`: one object a line, with `project`, `version` and `job` where known.",
+    )
+    rate_limit: float = Field(
+        1000.0,
+        ge=0,
+        description="Requests a second that one address may send, twice that at once; a wrong password counts as "
+        "fifty. 0: any number.",
+    )
+    max_request_bytes: int = Field(
+        64_000_000,
+        ge=10_000,
+        description="Largest request body, in bytes; all those held at once have twice that.",
+    )
     embedder: str = Field(
         "auto",
         description="`auto`, `pixels` (no weights), an alias such as `mobilenet` or `resnet18`, `timm:MODEL`, or "
@@ -111,7 +126,9 @@ class Settings(BaseSettings):
         60.0, ge=0, description="Seconds without a submitted annotation after which a project counts as idle."
     )
     max_image_bytes: int = Field(50_000_000, gt=0, description="Largest image file read, in bytes.")
-    max_image_pixels: int = Field(100_000_000, gt=0, description="Largest image decoded, in pixels.")
+    max_image_pixels: int = Field(
+        100_000_000, gt=0, le=178_956_970, description="Largest image decoded, in pixels."
+    )
     allow_hosts: CommaList = Field(
         (), description="Hosts (comma separated) on private addresses that images may be fetched from."
     )

@@ -85,6 +85,8 @@ class Status:
         When the running refresh started, seconds since the epoch.
     worker_pid : int or None
         Process that wrote this.
+    counts : dict
+        What all refreshes of this project did together, see `backend.tally`.
     """
 
     state: Literal["idle", "running", "failed"] = "idle"
@@ -95,6 +97,7 @@ class Status:
     last_refresh: LastRefresh | None = None
     last_error: LastError | None = None
     worker_pid: int | None = None
+    counts: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def read_status(project_dir: Path) -> Status:

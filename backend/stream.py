@@ -24,6 +24,7 @@ from backend.labelstudio.predictions import (
 )
 from backend.registry import is_version
 from backend.snapshot import Posted, SnapshotStore
+from backend.tally import WRITES, count
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class PredictionStream:
             if prediction_id is not None:  # None: the task was deleted meanwhile
                 posted = {prediction.task: Posted(prediction_id, prediction.score)}
                 self.store.put_posted(prediction.model_version, posted)
+                count(WRITES, "predictions")
         return len(todo)
 
     def post_in_bulk(self, predictions: Sequence[Prediction]) -> int:
@@ -79,6 +81,7 @@ class PredictionStream:
             report = import_predictions(self.client, self.project_id, self.label_config, todo)
             created = {p.task: Posted(None, p.score) for p in todo if p.task not in report.rejected}
             self.store.put_posted(todo[0].model_version, created)
+            count(WRITES, "predictions", len(created))
         return len(todo)
 
     def rescore(self, predictions: Sequence[Prediction], head: Collection[int]) -> int:

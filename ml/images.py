@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 _UPRIGHT = 1
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 _OPAQUE = ("RGB", "L", "CMYK", "YCbCr", "LAB", "HSV")
+# what browsers show, and what microscopes and scanners write; Pillow would hand EPS to Ghostscript
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+# from here on a file of a few kilobytes may take gigabytes to decode: one at a time
+_LARGE = 16_000_000
+_one_large = threading.Lock()
+_SAMPLE = 1_000_000
 
 
 class ImageError(ValueError):
@@ -39,7 +46,9 @@ def decode_reduced(data: bytes, *, limits: ImageLimits, side: int) -> tuple[Imag
     """Decode an image file to upright RGB, for a resize to come: a JPEG is decoded at reduced size.
 
     Transparent pixels become white, greys deeper than 8 bits are stretched from their darkest to their
-    brightest value, and of an animation the first frame is taken.
+    brightest value (but for one pixel in a thousand at either end, which may be hot or dead), and of an animation the
+    first frame is taken. Images of 16 million pixels and more are decoded one at a time, whatever the number of
+    threads, and come out reduced.
 
     Parameters
     ----------
@@ -66,7 +75,13 @@ def decode_reduced(data: bytes, *, limits: ImageLimits, side: int) -> tuple[Imag
         width, height = image.size
         image.draft(None, _shrunk(image.size, side))
         orientation = _orientation(image)
-        return _to_rgb(image, orientation), (height, width) if orientation in _TURNED else (width, height)
+        large = image.width * image.height >= _LARGE
+        with _one_large if large else nullcontext():
+            upright = _to_rgb(image, orientation)
+            # twice the side leaves the resize to come all it can use
+            if large and (factor := min(upright.size) // (2 * side)) > 1:
+                upright = upright.reduce(factor)
+        return upright, (height, width) if orientation in _TURNED else (width, height)
 
 
 def plain_jpeg(data: bytes, *, limits: ImageLimits) -> tuple[int, int] | None:
@@ -90,7 +105,7 @@ def _opened(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
     if len(data) > limits.max_bytes:
         raise ImageError(f"the image file has {len(data):,} bytes, the limit is {limits.max_bytes:,}")
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
             if width * height > limits.max_pixels:
                 raise ImageError(
@@ -100,6 +115,14 @@ def _opened(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
             yield image
     except ImageError:
         raise
+    except Image.DecompressionBombError as error:
+        raise ImageError(
+            f"the image has more pixels than the limit, {limits.max_pixels:,} ({error})"
+        ) from error
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            f"the file is not an image of a kind Lineup reads ({', '.join(FORMATS)}), or its beginning is broken"
+        ) from error
     except Exception as error:  # Pillow's plugins raise almost any exception on a broken file
         raise ImageError(f"the image cannot be decoded: {error or type(error).__name__}") from error
 
@@ -127,6 +150,13 @@ def _shrunk(size: tuple[int, int], side: int) -> tuple[int, int]:
 
 
 def _stretch(image: Image.Image) -> Image.Image:
+    """Return greys of more than 8 bits, or of floats, as 8 bits that use the whole range."""
     values = np.nan_to_num(np.asarray(image, dtype=np.float32))
-    low, high = float(values.min()), float(values.max())
-    return Image.fromarray(((values - low) * (255.0 / max(high - low, 1e-6))).astype(np.uint8))
+    sample = values.ravel()[:: max(1, values.size // _SAMPLE)]
+    low, high = (float(value) for value in np.percentile(sample, (0.1, 99.9)))
+    if high <= low:  # almost all pixels are alike: what differs is the picture
+        low, high = float(values.min()), float(values.max())
+    if high <= low:  # all are: how bright is all there is to see
+        low, high = 0.0, 65535.0 if image.mode.startswith("I") else max(1.0, high)
+    grey = np.clip((values - low) * (255.0 / max(high - low, 1e-6)), 0, 255)
+    return Image.fromarray(grey.astype(np.uint8))

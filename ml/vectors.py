@@ -51,7 +51,7 @@ class VectorStore:
     """
 
     def __init__(self, root: Path, fingerprint: str, dim: int) -> None:
-        if not fingerprint or Path(fingerprint).name != fingerprint:
+        if not fingerprint or Path(fingerprint).name != fingerprint or fingerprint.startswith("."):
             raise ValueError(f"embedder fingerprint {fingerprint!r} cannot be a folder's name")
         if dim < 1:
             raise ValueError(f"a vector has at least one dimension, got {dim}")

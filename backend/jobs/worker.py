@@ -8,7 +8,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol
 
@@ -16,9 +17,10 @@ from backend.jobs.debounce import due
 from backend.jobs.hints import HintStore
 from backend.jobs.lifeline import die_with, exit_after_grace, ignore_interrupt
 from backend.jobs.locks import announce_worker, project_lock
-from backend.logs import configure
+from backend.logs import configure, log_fields
 from backend.settings import Settings, get_settings
 from backend.status import LastError, LastRefresh, Status, read_status, write_status
+from backend.tally import REFRESHES, STEPS, Counts, add, count, tally
 
 log = logging.getLogger(__name__)
 
@@ -125,8 +127,7 @@ class Worker:
                 self.hints.add(project_id, "poll")
 
     def _refresh(self, project_id: int) -> bool:
-        folder = self.settings.project_dir(project_id)
-        with project_lock(folder) as held:
+        with project_lock(self.settings.project_dir(project_id)) as held:
             if not held:  # another worker is at it; the hints stay and are looked at again
                 return False
             pending = self.hints.pending().get(project_id)
@@ -134,27 +135,34 @@ class Worker:
                 return False
             reasons = pending.reasons
             upto = self.hints.take(project_id)
-            log.info("project %d: refresh (%s)", project_id, ", ".join(sorted(reasons)))
-            status = replace(
-                read_status(folder),
-                state="running",
-                step="",
-                done=0,
-                total=0,
-                started_at=self.clock(),
-                worker_pid=os.getpid(),
-            )
-            write_status(folder, status)
-            try:
-                result = self.refresher.refresh(project_id, reasons, self._reporter(project_id, status))
-            except Stopped:
-                log.info("project %d: refresh put off, the worker is ending", project_id)
-                write_status(folder, replace(status, state="idle", started_at=None))
-            except Exception as error:
-                self._failed(project_id, status, error, upto)
-            else:
-                self._succeeded(project_id, status, result, upto)
+            with log_fields(project=project_id, job=f"{project_id}-{upto}"), tally() as counts:
+                self._run(project_id, reasons, upto, counts)
         return True
+
+    def _run(self, project_id: int, reasons: Collection[str], upto: int, counts: Counts) -> None:
+        folder = self.settings.project_dir(project_id)
+        log.info("project %d: refresh (%s)", project_id, ", ".join(sorted(reasons)))
+        status = replace(
+            read_status(folder),
+            state="running",
+            step="",
+            done=0,
+            total=0,
+            started_at=self.clock(),
+            worker_pid=os.getpid(),
+        )
+        write_status(folder, status)
+        try:
+            result = self.refresher.refresh(project_id, reasons, self._reporter(project_id, status))
+        except Stopped:
+            log.info("project %d: refresh put off, the worker is ending", project_id)
+            count(REFRESHES, "put off")
+            write_status(folder, replace(_counted(status, counts), state="idle", started_at=None))
+        except Exception as error:
+            count(REFRESHES, "failed")
+            self._failed(project_id, _counted(status, counts), error, upto)
+        else:
+            self._succeeded(project_id, status, result, upto, counts)
 
     def _reporter(self, project_id: int, status: Status) -> Progress:
         folder = self.settings.project_dir(project_id)
@@ -171,13 +179,18 @@ class Worker:
 
         return report
 
-    def _succeeded(self, project_id: int, status: Status, result: Result, upto: int) -> None:
+    def _succeeded(self, project_id: int, status: Status, result: Result, upto: int, counts: Counts) -> None:
         names = LastRefresh.__dataclass_fields__
         known = {name: value for name, value in vars(result).items() if name in names}
         last = LastRefresh(**{**known, "finished_at": self.clock(), "upto": upto})
+        count(REFRESHES, "learned" if last.learned else "kept")
+        for step, seconds in last.seconds.items():
+            count(STEPS, step, seconds)
         write_status(
             self.settings.project_dir(project_id),
-            replace(status, state="idle", started_at=None, last_refresh=last, last_error=None),
+            replace(
+                _counted(status, counts), state="idle", started_at=None, last_refresh=last, last_error=None
+            ),
         )
         self.hints.done(project_id, upto)
         self._failures.pop(project_id, None)
@@ -205,6 +218,17 @@ class Worker:
         self._not_before[project_id] = self.clock() + wait
         return wait
 
+    @contextmanager
+    def _idle_counts(self, project_id: int) -> Iterator[None]:
+        """Keep what idle work counts in the project's status."""
+        folder = self.settings.project_dir(project_id)
+        with log_fields(project=project_id, job="idle"), tally() as counts:
+            try:
+                yield
+            finally:
+                if counts:
+                    write_status(folder, _counted(read_status(folder), counts))
+
     def _idle(self, now: float, seen: int) -> bool:
         def interrupted() -> bool:
             poll_due = self.clock() - now >= self.settings.poll_interval
@@ -220,7 +244,8 @@ class Worker:
                 if not held:
                     continue
                 try:
-                    more = self.refresher.idle_step(project_id, interrupted)
+                    with self._idle_counts(project_id):
+                        more = self.refresher.idle_step(project_id, interrupted)
                 except Exception as error:
                     wait = self._back_off(project_id)
                     log.error("project %d: idle work failed, next try in %.0f s: %s", project_id, wait, error)
@@ -229,6 +254,10 @@ class Worker:
             if not more:
                 self._idle_left.discard(project_id)
         return ran
+
+
+def _counted(status: Status, counts: Counts) -> Status:
+    return replace(status, counts=add(status.counts, counts))
 
 
 def _steps(seconds: dict[str, float]) -> str:
@@ -261,7 +290,7 @@ def main() -> None:
     parser.add_argument("--parent", type=int, default=None, help="end when this process is gone")
     args = parser.parse_args()
     settings = get_settings()
-    configure(settings.log_level, "worker")
+    configure(settings, "worker")
     serve_hints(settings, args.parent)
 
 

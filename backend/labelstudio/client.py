@@ -14,6 +14,7 @@ import httpx
 from backend.labelstudio.credentials import Credentials
 from backend.labelstudio.errors import LabelStudioError, LabelStudioUnreachable
 from backend.labelstudio.transport import describe, make_transport, refuse_page, timeouts
+from backend.tally import ERRORS, count
 
 log = logging.getLogger(__name__)
 
@@ -93,15 +94,19 @@ class LabelStudioClient:
             try:
                 response = self._send(method, path, params, json, timeout or self.timeout)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                count(ERRORS, "unreachable")
                 if last:
                     raise self._unreachable(method, path, error) from error
                 self._wait(attempt, method, path, describe(error))
                 continue
             except httpx.HTTPError as error:
+                count(ERRORS, "no answer")
                 if last or not repeatable:
                     raise self._unreachable(method, path, error) from error
                 self._wait(attempt, method, path, describe(error))
                 continue
+            if response.status_code >= 400:
+                count(ERRORS, str(response.status_code))
             if response.status_code in _RETRIED and not last and (repeatable or response.status_code == 429):
                 self._wait(attempt, method, path, f"status {response.status_code}", _retry_after(response))
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import time
 from collections.abc import Collection
 from urllib.parse import quote, unquote_to_bytes
@@ -12,7 +13,9 @@ import httpx
 
 from backend.labelstudio.addresses import AddressRefused, Resolver, public_addresses, resolve_host
 from backend.labelstudio.client import ATTEMPTS, BACKOFF, LabelStudioClient
+from backend.labelstudio.deadline import Deadline
 from backend.labelstudio.errors import LabelStudioUnreachable
+from backend.labelstudio.patience import Patience
 from backend.labelstudio.transport import describe, make_transport, timeouts
 
 MAX_HOPS = 5
@@ -57,7 +60,7 @@ class ImageFetcher:
     timeout : float
         Seconds to wait for the next bytes.
     deadline : float
-        Seconds for a whole image.
+        Seconds for a whole image, redirects and all.
     resolver : callable
         Host and port to addresses.
     """
@@ -81,6 +84,7 @@ class ImageFetcher:
         self._deadline = deadline
         self._resolver = resolver
         self._transport = make_transport()
+        self._patience = Patience()
 
     def close(self) -> None:
         """Close open connections."""
@@ -129,22 +133,24 @@ class ImageFetcher:
         )
 
     def _get(self, url: httpx.URL) -> bytes:
-        ends = time.monotonic() + self._deadline
-        for _ in range(MAX_HOPS):
-            own = _origin(url) == self._origin
-            response = self._from_label_studio(url) if own else self._from_elsewhere(url)
-            try:
-                if response.is_redirect:
-                    url = _parse(str(url.join(_parse_location(response))))
-                    continue
-                if response.status_code != 200:
-                    raise _Refused(f"{_place(url)} answered {response.status_code}")
-                return self._read(response, ends)
-            finally:
-                response.close()
+        with Deadline(self._deadline) as deadline:
+            for _ in range(MAX_HOPS):
+                own = _origin(url) == self._origin
+                response = (
+                    self._from_label_studio(url, deadline) if own else self._from_elsewhere(url, deadline)
+                )
+                try:
+                    if response.is_redirect:
+                        url = _parse(str(url.join(_parse_location(response))))
+                        continue
+                    if response.status_code != 200:
+                        raise _Refused(f"{_place(url)} answered {response.status_code}")
+                    return self._read(response, deadline)
+                finally:
+                    response.close()
         raise _Refused(f"more than {MAX_HOPS} redirects")
 
-    def _from_label_studio(self, url: httpx.URL) -> httpx.Response:
+    def _from_label_studio(self, url: httpx.URL, deadline: Deadline) -> httpx.Response:
         if "/api/" in url.path:
             raise _Refused("its URI is a call to Label Studio's API, not a file")
         renewed = False
@@ -153,11 +159,12 @@ class ImageFetcher:
             attempt += 1
             headers = {**self._credentials.header(), **_HEADERS}
             try:
-                response = self._send(httpx.Request("GET", url, headers=headers))
+                response = self._send(httpx.Request("GET", url, headers=headers), deadline)
             except httpx.HTTPError as error:
-                if attempt == ATTEMPTS:
+                if attempt == ATTEMPTS or deadline.passed:
                     if self._label_studio_answers():
-                        raise _Refused(f"Label Studio did not deliver it ({describe(error)})") from error
+                        why = deadline.message if deadline.passed else describe(error)
+                        raise _Refused(f"Label Studio did not deliver it ({why})") from error
                     hint = f"Is Label Studio running, and is LABEL_STUDIO_URL right ({self._base})?"
                     raise LabelStudioUnreachable(None, "GET", url.path, describe(error), hint) from error
                 time.sleep(BACKOFF * 2 ** (attempt - 1))
@@ -171,7 +178,7 @@ class ImageFetcher:
                 raise self._credentials.refused(status, "GET", url.path, "the token was refused")
             if status in (502, 503, 504):
                 response.close()
-                if attempt == ATTEMPTS:
+                if attempt == ATTEMPTS or deadline.passed:
                     if self._label_studio_answers():
                         raise _Refused(f"Label Studio answered {status} for it")
                     hint = "It is starting, stopping or overloaded: look at its own log"
@@ -189,7 +196,7 @@ class ImageFetcher:
         response.close()
         return response.status_code == 200
 
-    def _from_elsewhere(self, url: httpx.URL) -> httpx.Response:
+    def _from_elsewhere(self, url: httpx.URL, deadline: Deadline) -> httpx.Response:
         host, port = url.host, _port(url)
         try:
             if host.lower() in self._allowed or f"{host.lower()}:{port}" in self._allowed:
@@ -198,8 +205,11 @@ class ImageFetcher:
                 addresses = public_addresses(host, port, self._resolver)
         except (AddressRefused, OSError) as error:
             raise _Refused(str(error)) from error
-        failure: Exception | None = None
+        why = "no address"
         for address in addresses:
+            if tired := self._patience.tired_of(address):
+                why = tired
+                continue
             request = httpx.Request(
                 "GET",
                 url.copy_with(host=address),
@@ -207,34 +217,47 @@ class ImageFetcher:
                 # the certificate is checked against the name, the connection goes to the checked address
                 extensions={"sni_hostname": host},
             )
+            started = time.monotonic()
             try:
-                return self._send(request)
+                return self._send(request, deadline)
             except httpx.HTTPError as error:
-                failure = error
-        raise _Refused(f"{_place(url)} cannot be reached ({describe(failure) if failure else 'no address'})")
+                self._patience.failed(address, time.monotonic() - started)
+                if deadline.passed:
+                    raise _Refused(deadline.message) from error
+                why = describe(error)
+        raise _Refused(f"{_place(url)} cannot be reached ({why})")
 
-    def _send(self, request: httpx.Request) -> httpx.Response:
+    def _send(self, request: httpx.Request, deadline: Deadline | None = None) -> httpx.Response:
         request.extensions = {**request.extensions, **timeouts(self._timeout)}
+        if deadline:
+            request.extensions["trace"] = deadline.trace
         response = self._transport.handle_request(request)
         response.request = request
         return response
 
-    def _read(self, response: httpx.Response, ends: float) -> bytes:
+    def _read(self, response: httpx.Response, deadline: Deadline) -> bytes:
         declared = response.headers.get("content-length", "")
         if declared.isdigit() and int(declared) > self._max_bytes:
             raise _Refused(f"it has {int(declared)} bytes; MAX_IMAGE_BYTES is {self._max_bytes}")
         if response.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
             raise _Refused("it came compressed although that was not asked for")
         data = bytearray()
+        address, started = response.request.url.host, time.monotonic()
         try:
             for chunk in response.iter_raw():
                 data += chunk
                 if len(data) > self._max_bytes:
                     raise _Refused(f"it has more than {self._max_bytes} bytes (MAX_IMAGE_BYTES)")
-                if time.monotonic() > ends:
-                    raise _Refused(f"it took longer than {self._deadline:.0f} s")
+                if deadline.passed:
+                    break
         except httpx.HTTPError as error:
-            raise _Refused(f"the connection broke ({describe(error)})") from error
+            if not deadline.passed:
+                self._patience.failed(address, time.monotonic() - started)
+                raise _Refused(f"the connection broke ({describe(error)})") from error
+        if deadline.passed:
+            self._patience.failed(address, time.monotonic() - started)
+            raise _Refused(deadline.message)
+        self._patience.answered(address)
         return bytes(data)
 
     def _decode_data_uri(self, uri: str) -> bytes:
@@ -292,5 +315,9 @@ def _place(url: httpx.URL) -> str:
 
 
 def _short(uri: str) -> str:
+    """Return a URI for messages: without a signature, a password or an image in it."""
     shown = uri.split("?", maxsplit=1)[0] if uri.startswith(("http:", "https:")) else uri
+    if shown[:5].lower() == "data:":
+        shown = shown[:100].split(",", maxsplit=1)[0] + ",..."
+    shown = re.sub(r"//[^/@]*@", "//", shown)
     return shown if len(shown) <= 120 else shown[:117] + "..."

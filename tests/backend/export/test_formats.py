@@ -42,6 +42,41 @@ def test_csv_has_a_header_and_quotes_what_needs_it(tmp_path: Path) -> None:
     assert lines[1]["suspicion"] == ""
 
 
+FORMULAS = [
+    "=cmd|'/c calc'!A1",
+    "+1",
+    "-1",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    "'=1",
+    "''",
+    "＝1",
+    "a=1",
+    "",
+    "cat",
+]
+
+
+def test_no_csv_cell_begins_like_a_formula_and_every_value_can_be_had_back(tmp_path: Path) -> None:
+    rows = [row(1, label=text, image=text, annotator=text, suggestion=text) for text in FORMULAS]
+    FORMATS["csv"](rows, tmp_path / "out", no_images)
+    with (tmp_path / "out").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    for line, text in zip(lines, FORMULAS, strict=True):
+        for name in ("label", "image", "annotator", "suggestion"):
+            assert not line[name].startswith(tuple("=+-@\t\r\n＝"))
+            assert line[name].removeprefix("'") == text
+        assert line["suspicion"] == "0.1"
+
+
+def test_no_csv_list_begins_like_a_formula_either(tmp_path: Path) -> None:
+    FORMATS["csv"]([row(1, label=["=1+1", "cat"])], tmp_path / "out", no_images)
+    with (tmp_path / "out").open(encoding="utf-8", newline="") as file:
+        assert next(csv.DictReader(file))["label"] == "'=1+1, cat"
+
+
 SETS = [row(1, label=["cat", "big, dog"], given=[], suggestion=None), row(2, label=[], given=["cat"])]
 
 

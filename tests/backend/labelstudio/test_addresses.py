@@ -10,7 +10,8 @@ from backend.labelstudio.addresses import AddressRefused, is_public, public_addr
     "169.254.169.254", "100.64.0.1", "192.0.0.1", "192.0.2.1", "198.18.0.1", "224.0.0.1", "240.0.0.1",
     "255.255.255.255", "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "fd12::1", "fec0::1", "ff02::1",
     "2001:db8::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "64:ff9b::7f00:1",
-    "64:ff9b::a9fe:a9fe", "2002:7f00:1::", "2002:c0a8:101::1", "not an address",
+    "64:ff9b::a9fe:a9fe", "2002:7f00:1::", "2002:c0a8:101::1", "192.0.0.8", "192.88.99.1",
+    "64:ff9b:1::1", "3fff::1", "5f00::1", "::ffff:192.0.0.8", "2001:0:a00:1:8000:63bf:f5ff:fffe", "not an address",
 ])  # fmt: skip
 def test_private_addresses_are_not_public(address):
     assert not is_public(address)

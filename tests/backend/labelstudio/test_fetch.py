@@ -296,6 +296,70 @@ def test_errors_are_short_and_hide_signatures(fetcher):
     assert "secret" not in str(caught.value)
 
 
+def test_errors_hide_passwords_and_do_not_repeat_images(fetcher):
+    with pytest.raises(ImageFetchError) as caught:
+        fetch(fetcher, "http://someone:hunter2@images.example/x.png")
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(ImageFetchError) as caught:
+        fetch(fetcher, "data:image/png;base64,SECRETPICTURE?")
+    assert "data:image/png;base64,..." in str(caught.value)
+    assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", [
+    "127。0。0。1", "１２７.0.0.1", "①27.0.0.1", "017700000001", "0x7f.0.0.1", "127.0.0.1.", "localhost.", "LOCALHOST",
+    "[::ffff:7f00:1]", "[0:0:0:0:0:ffff:127.0.0.1]", "[::]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "[fe80::1%25lo]",
+    "127.0.0.1%00.images.example", "[::1]%00", "0", "127.0.0.1:80@images.example",
+])  # fmt: skip
+def test_no_other_spelling_of_loopback_is_asked(own, site, host):
+    inside = site(image)
+    fetcher = ImageFetcher(LabelStudioClient(own.url, TOKEN), timeout=2)
+    with pytest.raises(ImageFetchError, match="task 7"):
+        fetch(fetcher, f"http://{host}:{inside.port}/x.png")
+    assert inside.seen == []
+    assert own.seen == []
+
+
+@pytest.mark.parametrize("address", [
+    "::ffff:10.0.0.1", "64:ff9b::10.0.0.1", "64:ff9b:1::a00:1", "2002:a00:1::", "2001:0:a00:1:8000:63bf:f5ff:fffe",
+    "fc00::1", "fe80::1", "::", "::1", "::127.0.0.1", "100.64.0.1", "0.0.0.0", "255.255.255.255", "192.0.0.8",
+])  # fmt: skip
+def test_a_name_that_resolves_to_a_private_address_is_refused_unasked(own, address):
+    fetcher = ImageFetcher(LabelStudioClient(own.url, TOKEN), resolver=lambda *_: ["93.184.216.34", address])
+    fetcher._transport = Recording()
+    with pytest.raises(ImageFetchError, match="not a public address"):
+        fetch(fetcher, "https://cdn.example/x.png")
+    assert fetcher._transport.requests == []
+
+
+@pytest.mark.parametrize("path", [
+    "/data/upload/3/../../../api/current-user/token", "/data/..%2f..%2fapi/current-user/token",
+    "/data/%2e%2e/api/current-user/token", "/api/projects/", "/data//api/users", "/data/../api/users?d=x",
+])  # fmt: skip
+def test_no_way_of_writing_it_leads_to_the_api(fetcher, own, site, path):
+    for uri in (path, own.url + path):
+        with pytest.raises(ImageFetchError, match="API"):
+            fetch(fetcher, uri)
+    outside = site(lambda seen: Reply(302, b"", {"Location": own.url + path}))
+    with pytest.raises(ImageFetchError, match="API"):
+        fetch(fetcher, f"http://images.example:{outside.port}/x.png")
+    assert own.seen == []
+
+
+def test_the_token_does_not_follow_a_redirect_of_label_studio_itself(fetcher, own, site):
+    other = site(image)
+    for location in (
+        f"http://images.example:{other.port}/x.png",
+        f"//images.example:{other.port}/x.png",
+        f"http://images.example:{other.port}/data/upload/3/x.png",
+    ):
+        own.answer = lambda seen, location=location: Reply(307, b"", {"Location": location})
+        assert fetch(fetcher, "/data/upload/3/x.png") == IMAGE
+    assert len(own.tokens) == len(other.seen) == 3
+    assert other.tokens == []
+    assert not any("Cookie" in seen.headers for seen in other.seen)
+
+
 class TestReal:
     def test_upload_and_missing_upload(self, label_studio, live):
         project = label_studio.create_project("fetch", '<View><Image name="i" value="$image"/></View>')
@@ -324,6 +388,21 @@ class TestReal:
         assert fetcher.fetch("/data/local-files/?d=shots/a%20b.png", 1, project) == IMAGE
         with pytest.raises(ImageFetchError, match="404"):
             fetcher.fetch("/data/local-files/?d=shots/none.png", 1, project)
+
+    @pytest.mark.parametrize("path", [
+        "../secret.png", "shots/../../secret.png", "..%2fsecret.png", "%2e%2e/secret.png", "..%252fsecret.png",
+        "/etc/passwd", "file:///etc/passwd", "....//secret.png", "shots/..\\..\\secret.png",
+    ])  # fmt: skip
+    def test_local_files_end_at_their_folder(self, label_studio, live, path):
+        folder = label_studio.files_dir / "shots"
+        folder.mkdir(parents=True, exist_ok=True)
+        (label_studio.files_dir.parent / "secret.png").write_bytes(b"secret")
+        project = label_studio.create_project(
+            "fetch outside", '<View><Image name="i" value="$image"/></View>'
+        )
+        label_studio.serve_folder(project, folder)
+        with pytest.raises(ImageFetchError, match=r"answered [45]\d\d"):
+            ImageFetcher(live).fetch(f"/data/local-files/?d={path}", 1, project)
 
     def test_cloud_uri_without_a_storage(self, label_studio, live):
         project = label_studio.create_project("fetch s3", '<View><Image name="i" value="$image"/></View>')

@@ -1,0 +1,81 @@
+"""Which image ends the process that decodes it: a crash, or memory run out, would repeat at every restart."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from backend.snapshot import Content, SnapshotStore
+
+log = logging.getLogger(__name__)
+
+# deaths in a row after which images are taken one at a time
+DEATHS = 2
+# deaths with the same image alone at work after which it is to blame: one may be a power cut
+ALONE = 2
+# images that may have been on their way when the process died
+CAREFUL = 1024
+WHY = "the process that decoded this image died of it; it is tried again in a day"
+_DAY = 24 * 3600.0
+_DIED, _ALONE = "embedding_deaths", "embedding_alone"
+
+
+class Casualties:
+    """Remembers in a project's snapshot how often embedding did not end by itself, and what it was at.
+
+    Parameters
+    ----------
+    store : SnapshotStore
+    """
+
+    def __init__(self, store: SnapshotStore) -> None:
+        self.store = store
+
+    @contextmanager
+    def watched(self) -> Iterator[bool]:
+        """Count a death that happens inside; gives whether to take images one at a time.
+
+        An exception is no death.
+        """
+        deaths = int(self.store.get_meta(_DIED) or 0)
+        self.store.set_meta(_DIED, deaths + 1)
+        try:
+            yield deaths >= DEATHS
+        finally:
+            self.store.set_meta(_DIED, 0)
+            self.store.set_meta(_ALONE, None)
+
+    def blame(self, project_id: int) -> dict[str, Content]:
+        """Mark the image that was alone at work when the process died, more than once, as broken.
+
+        Returns
+        -------
+        dict of URI to Content
+            Of that image; empty where none is to blame.
+        """
+        uri, times = self._alone()
+        if uri is None or times < ALONE:
+            return {}
+        log.error("project %d: %s", project_id, WHY)
+        blamed = {uri: Content(None, WHY, time.time() + _DAY)}
+        self.store.put_contents(blamed)
+        self.store.set_meta(_ALONE, None)
+        return blamed
+
+    def one_by_one(self, todo: Sequence[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+        """Yield images, each noted as the one at work until the next is asked for; the suspected one comes first."""
+        log.warning(
+            "the process died %d times while it embedded images: they are taken one at a time", DEATHS
+        )
+        suspect, times = self._alone()
+        first = [item for item in todo if item[1] == suspect]
+        for task_id, uri in first + [item for item in todo if item[1] != suspect][:CAREFUL]:
+            self.store.set_meta(_ALONE, {"uri": uri, "times": times + 1 if uri == suspect else 1})
+            yield task_id, uri
+            self.store.set_meta(_ALONE, None)
+
+    def _alone(self) -> tuple[str | None, int]:
+        noted = self.store.get_meta(_ALONE)
+        return (str(noted["uri"]), int(noted["times"])) if noted else (None, 0)

@@ -1,0 +1,101 @@
+"""An image that kills whatever decodes it is found, costs its own task, and lets the others through."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from backend.casualties import ALONE, DEATHS, WHY, Casualties
+from backend.snapshot import SnapshotStore
+
+CHILD = """
+import io, os, sys
+from pathlib import Path
+import numpy as np
+from PIL import Image
+from backend.embedding import EmbeddingRoom
+from backend.snapshot import SnapshotStore
+from ml.embedders.pixels import PixelsEmbedder
+from ml.images import ImageLimits
+from ml.vectors import VectorStore
+
+class Deadly(PixelsEmbedder):
+    def prepare(self, image):
+        if image.getpixel((0, 0)) == (255, 0, 0):
+            os._exit(139)
+        return super().prepare(image)
+
+class Files:
+    def fetch(self, uri, task_id, project_id):
+        number = int(uri.split(".")[0])
+        buffer = io.BytesIO()
+        colour = (255, 0, 0) if number in DEADLY else (0, number % 256, number // 256)
+        Image.new("RGB", (8 + number % 7, 8), colour).save(buffer, "PNG")
+        return buffer.getvalue()
+
+folder, DEADLY = Path(sys.argv[1]), eval(sys.argv[2])
+embedder = Deadly(threads=2)
+room = EmbeddingRoom(SnapshotStore(folder / "snapshot.sqlite"),
+    VectorStore(folder / "vectors", embedder.fingerprint, embedder.dim), embedder, Files(), ImageLimits())
+uris = [f"{number}.png" for number in range(150)]
+found = room.embed(7, list(range(1, 151)), uris, lambda *_: None)
+print([error for error in found.errors if error], np.flatnonzero(~found.ok).tolist())
+"""
+
+
+def run(folder: Path, deadly: list[int], repository: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", CHILD, str(folder), json.dumps(deadly)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=repository)
+
+
+@pytest.mark.parametrize("deadly", [[70], [3, 120]])
+def test_a_deadly_image_is_found_in_a_few_restarts(
+    tmp_path: Path, repository: Path, deadly: list[int]
+) -> None:
+    deaths = 0
+    while (done := run(tmp_path, deadly, repository)).returncode == 139 and deaths < 20:
+        deaths += 1
+    assert done.returncode == 0, done.stderr
+    assert deaths <= DEATHS + ALONE * len(deadly)
+    assert done.stdout.strip() == f"{[WHY] * len(deadly)} {deadly}"
+    again = run(tmp_path, deadly, repository)
+    assert (again.returncode, again.stdout) == (0, done.stdout)
+
+
+def test_what_ends_by_an_exception_is_no_death(tmp_path: Path) -> None:
+    casualties = Casualties(SnapshotStore(tmp_path / "snapshot.sqlite"))
+
+    def fail() -> None:
+        with casualties.watched() as careful:
+            assert not careful
+            raise ConnectionError
+
+    for _ in range(DEATHS + 2):
+        with pytest.raises(ConnectionError):
+            fail()
+
+
+def test_one_death_is_nobodys_fault_and_the_suspect_goes_first(tmp_path: Path) -> None:
+    store = SnapshotStore(tmp_path / "snapshot.sqlite")
+    casualties = Casualties(store)
+    todo = [(1, "a.png"), (2, "b.png"), (3, "c.png")]
+    assert casualties.blame(7) == {}
+    alone = casualties.one_by_one(todo)
+    assert [next(alone), next(alone)] == todo[:2]
+    assert casualties.blame(7) == {}  # b was at work when the process died, once
+    again = casualties.one_by_one(todo)
+    assert next(again) == (2, "b.png")
+    assert list(casualties.blame(7)) == ["b.png"]
+    assert store.contents()["b.png"].error == WHY
+    assert casualties.blame(7) == {}
+
+
+def test_a_suspect_that_comes_through_is_forgotten(tmp_path: Path) -> None:
+    casualties = Casualties(SnapshotStore(tmp_path / "snapshot.sqlite"))
+    next(casualties.one_by_one([(1, "a.png")]))
+    assert list(casualties.one_by_one([(2, "b.png"), (1, "a.png")])) == [(1, "a.png"), (2, "b.png")]
+    assert casualties.blame(7) == {}
