@@ -10,9 +10,10 @@ from rq.utils import as_text
 _BEGIN = """
 local generation = tonumber(redis.call('HGET', KEYS[1], 'generation') or '0')
 if tonumber(ARGV[1]) >= generation then
-  redis.call('HSET', KEYS[1], 'generation', string.format('%.0f', tonumber(ARGV[1]) + 1))
+  generation = tonumber(ARGV[1]) + 1
+  redis.call('HSET', KEYS[1], 'generation', string.format('%.0f', generation))
 end
-return 1
+return generation
 """
 
 
@@ -62,9 +63,9 @@ class Book:
         """Return the generation of a project's next job."""
         return int(self._redis.hget(_page(project_id), "generation") or 0)
 
-    def begin(self, project_id: int, generation: int) -> None:
-        """End a generation: hints from now on make a new job."""
-        self._begin(keys=[_page(project_id)], args=[generation])
+    def begin(self, project_id: int, generation: int) -> int:
+        """End a generation: hints from now on make a new job; return the generation that comes next."""
+        return int(self._begin(keys=[_page(project_id)], args=[generation]))
 
     def write(self, project_id: int, **fields: str | float) -> None:
         """Write fields of a project's page; a bool is written as 0 or 1."""

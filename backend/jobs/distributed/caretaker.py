@@ -23,6 +23,7 @@ from backend.settings import Settings
 log = logging.getLogger(__name__)
 
 TICK = 0.3
+LOOK_EVERY = 1.0
 # seconds an overdue hint may have neither a job nor a worker before it counts as lost
 LOST_AFTER = 2.0
 
@@ -62,7 +63,7 @@ class Caretaker(threading.Thread):
         )
         self._scheduler.prepare_registries(list(QUEUES.values()))
         self._ending = ending
-        self._announced = -math.inf
+        self._announced = self._looked = -math.inf
         # since when a project has had hints and nobody who works on them
         self._missing: dict[int, float] = {}
 
@@ -76,6 +77,10 @@ class Caretaker(threading.Thread):
             except (RedisError, QueueUnavailable, OSError) as error:
                 if not failing:
                     log.warning("%s; trying again", error)
+                failing = True
+            except Exception:  # a garbled Redis, say: the other workers' care must not end with this thread
+                if not failing:
+                    log.exception("the caretaker failed; trying again")
                 failing = True
             self._ending.wait(TICK)
         self.leave()
@@ -98,7 +103,9 @@ class Caretaker(threading.Thread):
         mine = self.lease.renew() if self.lease.held else self.lease.acquire()
         if mine:
             self._scheduler.enqueue_scheduled_jobs()
-            self._look_around()
+            if now - self._looked >= LOOK_EVERY:
+                self._looked = now
+                self._look_around()
             self._find_lost()
         return mine
 

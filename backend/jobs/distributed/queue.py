@@ -55,5 +55,5 @@ def workers(settings: Settings) -> list[str]:
     QueueUnavailable
         If Redis cannot tell.
     """
-    with told():
-        return living(link(settings))
+    with told(), link(settings) as connection:
+        return living(connection)

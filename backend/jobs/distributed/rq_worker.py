@@ -123,7 +123,7 @@ class InProcessWorker(SimpleWorker):
 
         def watch() -> None:
             while not ended.wait(HEARTBEAT_EVERY):
-                if time.monotonic() - started > job.timeout + KILL_AFTER:
+                if time.monotonic() - started > (job.timeout or 0) + KILL_AFTER:
                     log.critical(
                         "job %s does not end, not even by its timeout: the worker ends itself", job.id
                     )

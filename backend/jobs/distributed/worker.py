@@ -99,14 +99,20 @@ class DistributedWorker:
         Returns
         -------
         dict
-            ``outcome``: ``refreshed`` with the ``version``, ``nothing waits``, ``busy`` or ``put off``.
+            ``outcome``: ``refreshed`` with the ``version``, ``nothing waits``, ``busy``, ``put off``, or ``superseded``
+            where a later job has begun before this further try of one that failed.
 
         Raises
         ------
+        ValueError
+            If the arguments are no numbers.
         Exception
             Whatever the refresh raised; RQ tries again later.
         """
-        self.book.begin(project_id, generation)
+        # from Redis, and about to become part of a path
+        project_id, generation = int(project_id), int(generation)
+        if self.book.begin(project_id, generation) > generation + 1:
+            return {"project": project_id, "outcome": "superseded"}
         lease = Lease(self.connection, project_lease(project_id), self.name, self.settings.lease_seconds)
         if not lease.acquire():  # whoever has it looks for open hints once it is through
             return {"project": project_id, "outcome": "busy"}

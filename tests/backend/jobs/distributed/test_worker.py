@@ -169,6 +169,17 @@ def test_a_failure_is_told_and_left_to_rq(scene: Scene):
     assert scene.status().last_error is None
 
 
+def test_a_further_try_ends_where_a_later_job_has_begun(scene: Scene):
+    scene.one.hints.add(7, "poll")
+    refresher(scene.one).failures = [ValueError("away")] * 2
+    for generation in (0, 1):
+        with pytest.raises(ValueError, match="away"):
+            scene.one.refresh(7, generation)
+        scene.one.hints.add(7, "poll")
+    assert scene.one.refresh(7, 0)["outcome"] == "superseded"
+    assert scene.one.refresh(7, 1)["outcome"] == "refreshed", "the later one goes on trying"
+
+
 def test_a_folder_held_without_a_lease_is_tried_again(scene: Scene):
     scene.one.hints.add(7, "poll")
     with project_lock(scene.settings.project_dir(7)):
@@ -320,6 +331,12 @@ def test_nobody_runs_their_own_code_through_redis(scene: Scene, tmp_path):
     stored = Job.fetch(job.id, scene.one.connection, SERIALIZER)
     assert stored.get_status().value == "failed"
     assert ForeignJob.__name__ in stored.latest_result().exc_string
+
+
+def test_a_job_s_project_is_no_path(scene: Scene):
+    with pytest.raises(ValueError, match="invalid literal"):
+        scene.one.refresh("../../elsewhere", 0)
+    assert not (scene.settings.model_dir.parent / "elsewhere").exists()
 
 
 def test_stopping_is_told_to_the_refresh(scene: Scene):
