@@ -187,6 +187,8 @@ def test_a_worker_that_is_asked_to_end_leaves_the_rest_to_another(stack: Stack) 
 
 
 def test_redis_goes_away_and_comes_back(stack: Stack) -> None:
+    stack.annotate(4)
+    stack.running()  # what is under way when Redis goes has to give up, and to be taken up again
     stack.redis.stop()
     assert stack.event() == 503
     health = stack.health()
