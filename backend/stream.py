@@ -18,6 +18,7 @@ from backend.labelstudio.predictions import (
     delete_version,
     import_predictions,
     list_predictions,
+    list_scored,
     post_prediction,
     rescore_prediction,
     versions,
@@ -155,8 +156,9 @@ class PredictionStream:
         for version in {*there, *self.store.posted_versions()}:
             self.store.delete_posted(version)
             if version in there:
-                predictions = list_predictions(self.client, self.project_id, version)
-                known = {task: Posted(prediction, None) for prediction, task in predictions.items()}
+                # with their scores: a set that stands as it should is not written again
+                listed = list_scored(self.client, self.project_id, version)
+                known = {task: Posted(number, score) for number, (task, score) in listed.items()}
                 self.store.put_posted(version, known)
 
     def _missing(self, predictions: Sequence[Prediction]) -> list[Prediction]:
