@@ -83,8 +83,8 @@ class Status:
         Progress of that step, in items.
     started_at : float or None
         When the running refresh started, seconds since the epoch.
-    worker_pid : int or None
-        Process that wrote this.
+    worker_pid, worker_host : int or None, str
+        Process that wrote this, and the machine it runs on.
     counts : dict
         What all refreshes of this project did together, see `backend.tally`.
     """
@@ -97,6 +97,7 @@ class Status:
     last_refresh: LastRefresh | None = None
     last_error: LastError | None = None
     worker_pid: int | None = None
+    worker_host: str = ""
     counts: dict[str, dict[str, float]] = field(default_factory=dict)
 
 

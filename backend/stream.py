@@ -18,6 +18,7 @@ from backend.labelstudio.predictions import (
     delete_version,
     import_predictions,
     list_predictions,
+    list_scored,
     post_prediction,
     rescore_prediction,
     versions,
@@ -84,7 +85,12 @@ class PredictionStream:
             count(WRITES, "predictions", len(created))
         return len(todo)
 
-    def rescore(self, predictions: Sequence[Prediction], head: Collection[int]) -> int:
+    def rescore(
+        self,
+        predictions: Sequence[Prediction],
+        head: Collection[int],
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> int:
         """Bring the scores of a version that was written before to a new order; return how many changed.
 
         Only those that decide what is served next: the tasks of the head, and those that were at the head.
@@ -99,7 +105,8 @@ class PredictionStream:
             ids: dict[int, int | None] = {task: prediction for prediction, task in there.items()}
         else:
             ids = {p.task: posted[p.task].prediction for p in stale}
-        for p in stale:
+        for number, p in enumerate(stale):
+            progress(number, len(stale))
             prediction_id = ids.get(p.task)
             if prediction_id is not None and rescore_prediction(self.client, prediction_id, p.score):
                 self.store.put_posted(version, {p.task: Posted(prediction_id, p.score)})
@@ -152,8 +159,9 @@ class PredictionStream:
         for version in {*there, *self.store.posted_versions()}:
             self.store.delete_posted(version)
             if version in there:
-                predictions = list_predictions(self.client, self.project_id, version)
-                known = {task: Posted(prediction, None) for prediction, task in predictions.items()}
+                # with their scores: a set that stands as it should is not written again
+                listed = list_scored(self.client, self.project_id, version)
+                known = {task: Posted(number, score) for number, (task, score) in listed.items()}
                 self.store.put_posted(version, known)
 
     def _missing(self, predictions: Sequence[Prediction]) -> list[Prediction]:

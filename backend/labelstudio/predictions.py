@@ -125,7 +125,14 @@ def versions(client: LabelStudioClient, project_id: int) -> dict[str, int]:
 
 
 def list_predictions(client: LabelStudioClient, project_id: int, version: str) -> dict[int, int]:
-    """Return prediction id to task id of one version.
+    """Return prediction id to task id of one version."""
+    return {number: task for number, (task, _) in list_scored(client, project_id, version).items()}
+
+
+def list_scored(
+    client: LabelStudioClient, project_id: int, version: str
+) -> dict[int, tuple[int, float | None]]:
+    """Return prediction id to task id and score of one version.
 
     In a project of 10,000 tasks a small version takes 0.1 s; for a large one the project's predictions are read
     as a whole, which takes 1 s where listing them by version would take 19 s.
@@ -135,7 +142,7 @@ def list_predictions(client: LabelStudioClient, project_id: int, version: str) -
         return {}
     if count > SMALL_VERSION:
         everything = client.get("/api/predictions/", {"project": project_id}, timeout=BULK_TIMEOUT)
-        return {p["id"]: p["task"] for p in everything if p["model_version"] == version}
+        return {p["id"]: (p["task"], p["score"]) for p in everything if p["model_version"] == version}
     # Label Studio matches parts of a version's name
     item = {
         "filter": "filter:tasks:predictions_model_versions",
@@ -143,7 +150,7 @@ def list_predictions(client: LabelStudioClient, project_id: int, version: str) -
         "type": "List",
         "value": [version],
     }
-    found: dict[int, int] = {}
+    found: dict[int, tuple[int, float | None]] = {}
     last = 0
     while True:
         after = {"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": last}
@@ -157,7 +164,13 @@ def list_predictions(client: LabelStudioClient, project_id: int, version: str) -
         }
         page = client.get("/api/tasks/", params)["tasks"]
         for task in page:
-            found.update({p["id"]: task["id"] for p in task["predictions"] if p["model_version"] == version})
+            found.update(
+                {
+                    p["id"]: (task["id"], p["score"])
+                    for p in task["predictions"]
+                    if p["model_version"] == version
+                }
+            )
         if len(page) < LIST_PAGE:
             return found
         last = page[-1]["id"]

@@ -8,6 +8,7 @@ from backend.labelstudio.predictions import (
     delete_version,
     import_predictions,
     list_predictions,
+    list_scored,
     post_prediction,
     versions,
 )
@@ -25,6 +26,9 @@ class TestReal:
         for other in predictions(ids[:2], "v1.1"):
             post_prediction(live, project, other)
         assert list_predictions(live, project, "v1") == posted
+        scores = {p.task: p.score for p in predictions(ids)}
+        stored = {number: (task, scores[task]) for number, task in posted.items()}
+        assert list_scored(live, project, "v1") == stored
         assert versions(live, project) == {"v1": 4, "v1.1": 2}
         done = []
         first = list(posted)[:2]
@@ -67,10 +71,10 @@ class TestReal:
     def test_large_version_is_listed_alike(self, label_studio, live, monkeypatch):
         project, ids = make_project(label_studio, "predictions large", 3)
         import_predictions(live, project, CONFIG, predictions(ids) + predictions(ids[:1], "v10"))
-        small = list_predictions(live, project, "v1")
+        small = list_scored(live, project, "v1")
         monkeypatch.setattr(predictions_module, "SMALL_VERSION", 0)
-        assert list_predictions(live, project, "v1") == small
-        assert sorted(small.values()) == ids
+        assert list_scored(live, project, "v1") == small
+        assert sorted(task for task, _ in small.values()) == ids
         assert list_predictions(live, project, "never") == {}
 
     def test_import_in_bulk(self, label_studio, live):
