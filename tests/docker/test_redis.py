@@ -3,42 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import redis
 
-from demo.label_studio import free_port
 from tests.conftest import skip_unless_ci
 from tests.docker.compose import load, variables_of
+from tests.docker.services import running_redis
 
 VALUE = "kept"
-
-
-@contextmanager
-def running(command: list[str], folder: Path, password: str) -> Iterator[redis.Redis]:
-    port = free_port()
-    place = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
-    process = subprocess.Popen([*command, *place], stdout=subprocess.DEVNULL)
-    client = redis.Redis(port=port, password=password, decode_responses=True)
-    try:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                client.ping()
-                break
-            except redis.ConnectionError:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-        yield client
-    finally:
-        client.close()
-        process.kill()
-        process.wait()
 
 
 def test_it_asks_for_the_password_and_survives_a_kill(repository: Path, tmp_path: Path) -> None:
@@ -47,7 +22,7 @@ def test_it_asks_for_the_password_and_survives_a_kill(repository: Path, tmp_path
     variables = variables_of(repository / ".env.example")
     service = load([repository / "docker-compose.yml"], variables)["services"]["redis"]
     password = variables["REDIS_PASSWORD"]
-    with running(service["command"], tmp_path, password) as client:
+    with running_redis(service["command"], tmp_path, password) as client:
         client.set("key", VALUE)
         assert client.config_get("maxmemory-policy")["maxmemory-policy"] == "noeviction"
         stranger = redis.Redis(port=client.connection_pool.connection_kwargs["port"])
@@ -55,5 +30,5 @@ def test_it_asks_for_the_password_and_survives_a_kill(repository: Path, tmp_path
             stranger.ping()
         # written to the disk once a second
         time.sleep(1.2)
-    with running(service["command"], tmp_path, password) as client:
+    with running_redis(service["command"], tmp_path, password) as client:
         assert client.get("key") == VALUE
