@@ -18,8 +18,8 @@ from fastapi.responses import JSONResponse
 from backend import __version__
 from backend.auth import AuthMiddleware, event_allowed
 from backend.doctor.knock import REFUSED, answer_knock, is_knock
-from backend.jobs.base import RefreshQueue
-from backend.jobs.embedded import EmbeddedWorker
+from backend.jobs.base import QueueUnavailable, RefreshQueue
+from backend.jobs.open import open_queue
 from backend.metrics import CONTENT_TYPE, Metrics
 from backend.predict import Predictor
 from backend.project import Project
@@ -45,15 +45,24 @@ class Service:
     def __init__(self, settings: Settings, queue: RefreshQueue) -> None:
         self.settings = settings
         self.queue = queue
-        self.predictor = Predictor(settings, queue.request)
+        self.predictor = Predictor(settings, self.ask)
         self.metrics = Metrics(settings, queue)
+
+    def ask(self, project_id: int, reason: str) -> bool:
+        """Ask for a refresh on behalf of an answer that does not depend on it; return whether it was taken."""
+        try:
+            self.queue.request(project_id, reason)
+        except QueueUnavailable as error:
+            log.error("project %d: nobody was asked for a refresh (%s): %s", project_id, reason, error)
+            return False
+        return True
 
     def setup(self, body: SetupBody) -> str:
         """Adopt a project that is new or has another label config; return the served version."""
         path = self.settings.project_dir(body.project) / SETUP_FILE
         seen = body.digest()
-        if not path.exists() or path.read_text(encoding="utf-8") != seen:
-            self.queue.request(body.project, "setup")
+        known = path.exists() and path.read_text(encoding="utf-8") == seen
+        if not known and self.ask(body.project, "setup"):
             _replace(path, seen)
         return self.predictor.version(body.project)
 
@@ -85,6 +94,7 @@ class Service:
             "model_class": "Lineup",
             "version": __version__,
             "worker": {"alive": self.queue.alive, "restarts": self.queue.restarts},
+            "queue": {"problem": self.queue.problem},
             "projects": projects,
         }
 
@@ -121,9 +131,9 @@ def create_app(settings: Settings, queue: RefreshQueue | None = None) -> FastAPI
     ----------
     settings : Settings
     queue : RefreshQueue or None
-        None: the embedded worker, a child process that lives as long as the application.
+        None: what the settings ask for, without ``REDIS_URL`` a child process that lives as long as the application.
     """
-    queue = queue or EmbeddedWorker(settings)
+    queue = queue or open_queue(settings)
     service = Service(settings, queue)
 
     @asynccontextmanager
@@ -198,6 +208,12 @@ def _add_errors(app: FastAPI, service: Service) -> None:
         service.metrics.refused.labels(request.url.path).inc()
         log.warning("%s %s: malformed body: %s", request.method, request.url.path, error)
         return JSONResponse({"detail": error.problems}, status_code=422)
+
+    @app.exception_handler(QueueUnavailable)
+    def unavailable(request: Request, error: Exception) -> JSONResponse:
+        log.error("%s %s: %s", request.method, request.url.path, error)
+        message = "Lineup cannot reach its Redis. The next look at the project finds what changed"
+        return JSONResponse({"detail": message}, status_code=503)
 
     @app.exception_handler(OSError)
     @app.exception_handler(sqlite3.Error)

@@ -16,8 +16,9 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from backend.doctor.command import doctor
-from backend.jobs.hints import HintStore
-from backend.jobs.locks import project_lock, worker_alive
+from backend.jobs.base import QueueUnavailable
+from backend.jobs.locks import project_lock
+from backend.jobs.open import distributed, living_workers, open_hints, open_queue
 from backend.logs import configure
 from backend.project import SNAPSHOT, Project, pin
 from backend.registry import UNTRAINED, VersionNotFound, VersionRegistry
@@ -101,7 +102,9 @@ def _clear_errors() -> Iterator[None]:
         return
     except Failure as error:
         message, code = str(error), error.code
-    except (LabelStudioError, UnsupportedConfig, VersionNotFound, OSError, ValueError, LookupError) as error:
+    except (LabelStudioError, UnsupportedConfig, VersionNotFound, QueueUnavailable) as error:
+        message = str(error)
+    except (OSError, ValueError, LookupError) as error:
         message = str(error)
     errors.print(f"[bold red]lineup:[/] {message}", highlight=False, soft_wrap=True)
     raise typer.Exit(code)
@@ -126,8 +129,13 @@ def serve(
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Port; the setting PORT without it.")
     ] = None,
+    own_worker: Annotated[
+        bool, typer.Option("--worker", help="With REDIS_URL, too, start a worker beside the server.")
+    ] = False,
 ) -> None:
     """Start the server and its worker; Ctrl-C ends both.
+
+    With REDIS_URL it starts no worker: those are processes of their own, `lineup worker`, here or elsewhere.
 
     Then connect a project: `lineup connect --project 7`, or in Label Studio: Settings, Model, Connect Model.
     """
@@ -140,7 +148,7 @@ def serve(
         configure(settings.log_level, "server")
         listening = _listen(host or settings.host, port or settings.port)
         config = uvicorn.Config(
-            create_app(settings),
+            create_app(settings, open_queue(settings, own_worker=own_worker)),
             log_config=None,
             access_log=settings.log_level == "DEBUG",
             timeout_graceful_shutdown=3,
@@ -203,14 +211,14 @@ def refresh(
     with _clear_errors():
         settings = _settings()
         _require_known(settings, project)
-        hints = HintStore(settings.model_dir)
+        hints = open_hints(settings)
         hints.add(project, "full" if full else "cli")
         if not wait:
             _warn_without_worker(settings)
             console.print(f"Asked for a refresh of project {project}.")
             return
-        if not worker_alive(settings.model_dir):
-            raise Failure(f"no worker runs on MODEL_DIR={settings.model_dir}; start one: lineup serve")
+        if not living_workers(settings):
+            raise Failure(f"{_no_worker(settings)}; start one: {_start_worker(settings)}")
         status = _follow(settings, project, hints.take(project), time.monotonic() + timeout)
         console.print(status_table(settings, [project]))
         if status.last_error:
@@ -249,18 +257,28 @@ def _follow(settings: Settings, project_id: int, upto: int, deadline: float) -> 
                     completed=status.done,
                     total=status.total or None,
                 )
-            if not worker_alive(settings.model_dir):
+            if not living_workers(settings):
                 raise Failure("the worker is gone; see its log. The request stays for the next one")
             time.sleep(0.2)
     raise Failure(f"project {project_id} is still not refreshed; it goes on, see: lineup status")
 
 
 def _warn_without_worker(settings: Settings) -> None:
-    if not worker_alive(settings.model_dir):
+    if not living_workers(settings):
         errors.print(
-            f"[yellow]No worker runs on MODEL_DIR={settings.model_dir}.[/] Start it: [bold]lineup serve[/]",
+            f"[yellow]{_no_worker(settings)}.[/] Start it: [bold]{_start_worker(settings)}[/]",
             soft_wrap=True,
         )
+
+
+def _no_worker(settings: Settings) -> str:
+    if distributed(settings):
+        return "No worker takes jobs from REDIS_URL"
+    return f"No worker runs on MODEL_DIR={settings.model_dir}"
+
+
+def _start_worker(settings: Settings) -> str:
+    return "lineup worker" if distributed(settings) else "lineup serve"
 
 
 @app.command()
@@ -274,11 +292,21 @@ def status(project: OneProject = None) -> None:
         if project is not None:
             _require_known(settings, project)
         projects = Project.known(settings) if project is None else [project]
-        console.print(f"worker: {'running' if worker_alive(settings.model_dir) else 'not running'}")
+        console.print(_workers(settings), highlight=False)
         if not projects:
             console.print("No project is connected yet. Connect one: lineup connect --project ID")
             return
         console.print(status_table(settings, projects))
+
+
+def _workers(settings: Settings) -> str:
+    if not distributed(settings):
+        return f"worker: {'running' if living_workers(settings) else 'not running'}"
+    try:
+        found = living_workers(settings)
+    except QueueUnavailable as error:  # what stands in MODEL_DIR can be shown all the same
+        return f"workers: unknown. {error}"
+    return f"workers: {len(found)}" + (f" ({', '.join(found)})" if found else "; start one: lineup worker")
 
 
 @app.command()
@@ -317,7 +345,7 @@ def rollback(
                 raise Failure(f"project {project} is being refreshed; try again in a moment")
             registry.publish(version)
             pin(settings, project)
-        HintStore(settings.model_dir).add(project, "rollback")
+        open_hints(settings).add(project, "rollback")
         console.print(f"Project {project} serves [bold]{version}[/] (before: {served}).", highlight=False)
         _warn_without_worker(settings)
 
@@ -372,15 +400,40 @@ def export(
             errors.print(f"[yellow]not exported:[/] {line}", highlight=False, soft_wrap=True)
 
 
-@app.command(hidden=True)
-def worker() -> None:
-    """Run a worker alone, for a server of another kind (`backend.sdk`) or on another machine's behalf."""
+@app.command()
+def worker(
+    queue: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--queue", "-q", help="With REDIS_URL: take only this sort of work (`refresh`); repeatable."
+        ),
+    ] = None,
+) -> None:
+    """Run a worker alone, until Ctrl-C or SIGTERM: any number, on any machines.
+
+    With REDIS_URL it takes jobs from there; every worker and server must see the same MODEL_DIR. Without it, it is a
+    worker beside a server of another kind (`backend.sdk`) on the same machine.
+
+    Example: `REDIS_URL=redis://:password@redis:6379/0 lineup worker --queue refresh`
+    """
     with _clear_errors():
         settings = _with_label_studio()
-        from backend.jobs.worker import serve_hints
+        if queue:
+            _check_queues(settings, queue)
+        from backend.jobs.worker import work
 
         configure(settings.log_level, "worker")
-        serve_hints(settings, None)
+        work(settings, None, queue or ())
+
+
+def _check_queues(settings: Settings, queues: list[str]) -> None:
+    if not distributed(settings):
+        raise Failure("--queue needs REDIS_URL: without it one worker does all", 2)
+    from backend.jobs.distributed.jobs import QUEUES
+
+    unknown = sorted(set(queues) - set(QUEUES))
+    if unknown:
+        raise Failure(f"no queue {', '.join(unknown)}; there is: {', '.join(QUEUES)}", 2)
 
 
 if __name__ == "__main__":

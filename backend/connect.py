@@ -6,7 +6,7 @@ import base64
 import logging
 from dataclasses import dataclass
 
-from backend.jobs.hints import HintStore
+from backend.jobs.open import open_hints
 from backend.labelstudio.backends import backend_urls, connect_backend
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.config import find_kind
@@ -71,7 +71,7 @@ def connect(settings: Settings, project_id: int) -> Connected:
     project = Project.open(settings, info)
     # connecting is a person's word: what Lineup had left alone is its own again
     project.store.set_meta(TAKE_BACK, True)
-    HintStore(settings.model_dir).add(project_id, "connect")
+    open_hints(settings).add(project_id, "connect")
     return Connected(project_id, info.title, kind.name, settings.lineup_url, f"{settings.lineup_url}/webhook")
 
 

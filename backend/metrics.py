@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from backend.jobs.base import RefreshQueue
+from backend.jobs.base import QueueUnavailable, RefreshQueue
 from backend.project import Project
 from backend.settings import Settings
 from backend.status import read_status
@@ -62,9 +63,10 @@ class StateCollector(Collector):
         yield GaugeMetricFamily(
             "lineup_worker_restarts", "Times the worker ended by itself.", float(self.queue.restarts)
         )
-        yield GaugeMetricFamily(
-            "lineup_waiting_projects", "Projects that wait for a refresh.", float(self.queue.waiting())
-        )
+        with suppress(QueueUnavailable):  # an absent gauge says that nobody knows; /health says why
+            yield GaugeMetricFamily(
+                "lineup_waiting_projects", "Projects that wait for a refresh.", float(self.queue.waiting())
+            )
         gauges = {
             name: GaugeMetricFamily(f"lineup_{name}", text, labels=["project"])
             for name, text in (

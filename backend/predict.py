@@ -54,7 +54,7 @@ class Predictor:
         ``(project id, reason)``: asks for a refresh, so that images met here first are known soon.
     """
 
-    def __init__(self, settings: Settings, request: Callable[[int, str], None]) -> None:
+    def __init__(self, settings: Settings, request: Callable[[int, str], object]) -> None:
         self.settings = settings
         self.newcomers = Newcomers(settings)
         self._request = request

@@ -17,6 +17,8 @@ GONE = "gone"
 LEARNED, PINNED = "learned", "pinned"
 # whether the next refresh takes tabs and sampling back from whoever changed them
 TAKE_BACK = "take_back"
+# whether a publish has begun and not ended: what stands in Label Studio is not known for certain then
+PUBLISHING = "publishing"
 # suspicion from which a label was suspect at the last refresh
 THRESHOLD = "review_threshold"
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from backend.labelstudio.fields import ensure_columns, write_fields
 from backend.labelstudio.predictions import Prediction
 from backend.labelstudio.queue import QueueState, ensure_tabs, switch_stream
 from backend.ordering import Lineup
-from backend.project import TAKE_BACK
+from backend.project import PUBLISHING, TAKE_BACK
 from backend.registry import VersionRegistry
 from backend.settings import Settings
 from backend.snapshot import ProjectInfo, Snapshot, SnapshotStore
@@ -28,6 +29,14 @@ Progress = Callable[[str, int, int], None]
 
 # seconds a routine refresh spends on fields; what is left over is written by the next one or when idle
 FIELD_BUDGET = 3.5
+
+
+@contextmanager
+def publishing(store: SnapshotStore) -> Iterator[None]:
+    """Remember, beyond a kill and for every process, that Label Studio is written to, until that has ended well."""
+    store.set_meta(PUBLISHING, True)
+    yield
+    store.set_meta(PUBLISHING, False)
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,7 @@ class Publisher:
         written = {"predictions": 0, "fields": 0}
         if self.settings.queue == "on":
             written["predictions"] = self._post(outcome, progress)
+            progress("switch", 0, 1)  # the last moment to learn that this worker may not publish any more
             self.switch(outcome.version)
         if stored:
             self.registry.publish(outcome.version)
@@ -111,19 +121,23 @@ class Publisher:
                 progress=progress,
             )
             self.note_suspects(snapshot, targets, outcome.lineup.threshold)
+            progress("tabs", 0, 1)
             self.tabs(outcome.lineup.threshold)
         return written
 
     def _post(self, outcome: Outcome, progress: Progress) -> int:
-        self.stream.rescore(outcome.predictions, set(outcome.lineup.queue[: self.settings.head_size]))
+        head = set(outcome.lineup.queue[: self.settings.head_size])
+        self.stream.rescore(
+            outcome.predictions, head, progress=lambda done, total: progress("publish order", done, total)
+        )
         undisturbed = is_idle(self.store, self.settings.idle_after)
         first = not self.store.posted_versions()
         if undisturbed and (first or len(outcome.predictions) <= BULK_TASKS):
             progress("publish predictions", 0, len(outcome.predictions))
             return self.stream.post_in_bulk(outcome.predictions)
-        head = outcome.predictions[: min(self.settings.head_size, len(outcome.lineup.queue))]
+        first_ones = outcome.predictions[: min(self.settings.head_size, len(outcome.lineup.queue))]
         return self.stream.post_singly(
-            head, progress=lambda done, total: progress("publish predictions", done, total)
+            first_ones, progress=lambda done, total: progress("publish predictions", done, total)
         )
 
     def switch(self, version: str) -> None:
@@ -150,13 +164,25 @@ class Publisher:
             head=lineup.queue[: self.settings.head_size],
         )
         total, count = sum(len(values) for _, values in changes), 0
+
+        gave_up: list[Exception] = []
+
+        def stopped() -> bool:
+            try:
+                progress("publish fields", count, total)
+            except Exception as error:  # raised again once what was written is remembered
+                gave_up.append(error)
+                return True
+            return stop()
+
         for name, values in changes:
-            if stop():
+            if gave_up or stopped():
                 break
-            progress("publish fields", count, total)
-            done = write_fields(self.client, self.info.id, name, values, stop=stop)
+            done = write_fields(self.client, self.info.id, name, values, stop=stopped)
             self.remember(snapshot, name, {task_id: values[task_id] for task_id in done})
             count += len(done)
+        if gave_up:
+            raise gave_up[0]
         return count
 
     def remember(self, snapshot: Snapshot, name: str, values: Mapping[int, float | str]) -> None:

@@ -27,8 +27,8 @@ from backend.labelstudio.reader import read_project
 from backend.learning import Learned, learn
 from backend.looks import Looks, look
 from backend.ordering import Lineup, line_up, rank
-from backend.project import LEARNED, PINNED, THRESHOLD, Project
-from backend.publish import Outcome, Publisher, order_predictions
+from backend.project import LEARNED, PINNED, PUBLISHING, THRESHOLD, Project
+from backend.publish import Outcome, Publisher, order_predictions, publishing
 from backend.reading import Progress, read
 from backend.refresh_result import RefreshResult
 from backend.registry import UNTRAINED, Version
@@ -169,8 +169,11 @@ class Refresher:
         kind = find_kind(info.label_config)
         publisher = Publisher(self.client, project.store, project.registry, settings, info)
         self._idle.pop(project.id, None)
-        if settings.queue == "on" and project.id not in self._reconciled:
+        if settings.queue == "on" and (
+            project.id not in self._reconciled or project.store.get_meta(PUBLISHING)
+        ):
             publisher.stream.reconcile()
+            self._reconciled.add(project.id)
         targets = build_targets(snapshot, kind, settings.reviewers)
         project.store.put_histories(first_labels(targets, kind, project.store.histories()))
         with result.timed("embed"):
@@ -214,13 +217,10 @@ class Refresher:
             if version.id not in project.registry.ids():
                 project.registry.save(version)
         project.store.set_meta(THRESHOLD, lineup.threshold)
-        # until this has ended well, what stands in Label Studio is not known for certain
-        self._reconciled.discard(project.id)
-        with result.timed("publish"):
+        with result.timed("publish"), publishing(project.store):
             result.written = publisher.publish(
                 outcome, snapshot, targets, stored=version is not None, progress=progress
             )
-        self._reconciled.add(project.id)
         if version is None:
             project.registry.unpublish()
         project.registry.prune(KEEP_VERSIONS)
@@ -310,6 +310,10 @@ class Refresher:
         signal = stop_signal(targets, embedded, learned, seed=_seed(version))
         return signal.as_dict() if signal else None
 
+    def forget(self, project_id: int) -> None:
+        """Drop what is known of a project from the last refresh here: another worker has refreshed it since."""
+        self._idle.pop(project_id, None)
+
     def idle_step(self, project_id: int, interrupted: Callable[[], bool]) -> bool:
         """Do what would disturb annotators: complete the predictions, delete old ones, write the last differences.
 
@@ -326,12 +330,15 @@ class Refresher:
         if not is_idle(last.publisher.store, self.settings.idle_after):
             return True
         publisher, outcome = last.publisher, last.outcome
-        publisher.write_rows(outcome.lineup, last.snapshot, exact=True, stop=interrupted, progress=_silent)
-        if publisher.stream.complete(outcome.predictions, interrupted):
-            return True
-        publisher.switch(outcome.version)
-        if interrupted() or publisher.stream.drop_old(outcome.version, interrupted):
-            return True
+        with publishing(publisher.store):
+            publisher.write_rows(
+                outcome.lineup, last.snapshot, exact=True, stop=interrupted, progress=_silent
+            )
+            if publisher.stream.complete(outcome.predictions, interrupted):
+                return True
+            publisher.switch(outcome.version)
+            if interrupted() or publisher.stream.drop_old(outcome.version, interrupted):
+                return True
         del self._idle[project_id]
         return False
 

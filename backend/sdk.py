@@ -17,7 +17,7 @@ from typing import Any
 
 from label_studio_ml.model import LabelStudioMLBase
 
-from backend.jobs.hints import HintStore
+from backend.jobs.open import open_hints
 from backend.predict import Predictor
 from backend.protocol import EVENTS, UNKNOWN, parse_project
 from backend.settings import get_settings
@@ -29,7 +29,7 @@ ANNOUNCED_FILE = "sdk_version"
 
 def _hint(project_id: int, reason: str) -> None:
     # opened anew each time: the 1.0.9 server forks a process for every event
-    store = HintStore(get_settings().model_dir)
+    store = open_hints(get_settings())
     try:
         store.add(project_id, reason)
     finally:

@@ -15,6 +15,7 @@ from ml.suspicion.filters import check_filter
 from ml.suspicion.scores import make_score
 
 CommaList = Annotated[tuple[str, ...], NoDecode]
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 _HTTP_URL = TypeAdapter(AnyHttpUrl)
 
 
@@ -110,6 +111,22 @@ class Settings(BaseSettings):
     idle_after: float = Field(
         60.0, ge=0, description="Seconds without a submitted annotation after which a project counts as idle."
     )
+    redis_url: SecretStr = Field(
+        SecretStr(""),
+        description="Redis through which several machines share the work, for example "
+        "`redis://:password@redis:6379/0`; unset: the server's own worker does all.",
+    )
+    lease_seconds: float = Field(
+        30.0,
+        ge=1,
+        description="With `REDIS_URL`: seconds after which the project of a worker that died goes to another.",
+    )
+    job_timeout: int = Field(
+        14400,
+        ge=1,
+        description="With `REDIS_URL`: seconds after which one refresh is broken off and tried again; "
+        "vectors it has computed stay.",
+    )
     max_image_bytes: int = Field(50_000_000, gt=0, description="Largest image file read, in bytes.")
     max_image_pixels: int = Field(100_000_000, gt=0, description="Largest image decoded, in pixels.")
     allow_hosts: CommaList = Field(
@@ -129,6 +146,14 @@ class Settings(BaseSettings):
         if value:
             _HTTP_URL.validate_python(value)
         return value.rstrip("/")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, value: SecretStr) -> SecretStr:
+        # the address may hold a password: it is not repeated
+        if value.get_secret_value() and not value.get_secret_value().startswith(REDIS_SCHEMES):
+            raise ValueError(f"must begin with one of {', '.join(REDIS_SCHEMES)}")
+        return value
 
     @model_validator(mode="after")
     def _pairs(self) -> Settings:

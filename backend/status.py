@@ -83,8 +83,8 @@ class Status:
         Progress of that step, in items.
     started_at : float or None
         When the running refresh started, seconds since the epoch.
-    worker_pid : int or None
-        Process that wrote this.
+    worker_pid, worker_host : int or None, str
+        Process that wrote this, and the machine it runs on.
     """
 
     state: Literal["idle", "running", "failed"] = "idle"
@@ -95,6 +95,7 @@ class Status:
     last_refresh: LastRefresh | None = None
     last_error: LastError | None = None
     worker_pid: int | None = None
+    worker_host: str = ""
 
 
 def read_status(project_dir: Path) -> Status:

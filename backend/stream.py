@@ -81,7 +81,12 @@ class PredictionStream:
             self.store.put_posted(todo[0].model_version, created)
         return len(todo)
 
-    def rescore(self, predictions: Sequence[Prediction], head: Collection[int]) -> int:
+    def rescore(
+        self,
+        predictions: Sequence[Prediction],
+        head: Collection[int],
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> int:
         """Bring the scores of a version that was written before to a new order; return how many changed.
 
         Only those that decide what is served next: the tasks of the head, and those that were at the head.
@@ -96,7 +101,8 @@ class PredictionStream:
             ids: dict[int, int | None] = {task: prediction for prediction, task in there.items()}
         else:
             ids = {p.task: posted[p.task].prediction for p in stale}
-        for p in stale:
+        for number, p in enumerate(stale):
+            progress(number, len(stale))
             prediction_id = ids.get(p.task)
             if prediction_id is not None and rescore_prediction(self.client, prediction_id, p.score):
                 self.store.put_posted(version, {p.task: Posted(prediction_id, p.score)})

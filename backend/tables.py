@@ -84,7 +84,8 @@ def _running(status: Status) -> str:
     if status.state != "running":
         return "-"
     count = f" {status.done}/{status.total}" if status.total else ""
-    return f"{status.step or 'starting'}{count}"
+    where = f" on {status.worker_host}, process {status.worker_pid}" if status.worker_host else ""
+    return f"{status.step or 'starting'}{count}{where}"
 
 
 def _share(value: float | None) -> str:

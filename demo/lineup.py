@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from backend.connect import connect
-from backend.jobs.hints import HintStore
+from backend.jobs.open import open_hints
 from backend.project import SNAPSHOT
 from backend.registry import VersionRegistry
 from backend.settings import Settings
@@ -81,6 +81,11 @@ class LineupServer:
             **self.more,
         }
 
+    def environment(self) -> dict[str, str]:
+        """Return the environment in which `lineup` finds this server's settings."""
+        given = {name.upper(): str(value) for name, value in self._given().items()}
+        return {**os.environ, **given, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+
     # life ------------------------------------------------------------------------------------------
     def start(self) -> LineupServer:
         """Start the server and wait until it answers.
@@ -92,13 +97,12 @@ class LineupServer:
         """
         self.model_dir.mkdir(parents=True, exist_ok=True)
         self.port = free_port(self.port)
-        environment = {name.upper(): str(value) for name, value in self._given().items()}
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "backend.cli", "serve"],
                 # not the repository: a .env file there is meant for another Lineup
                 cwd=self.model_dir,
-                env={**os.environ, **environment, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+                env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -172,16 +176,16 @@ class LineupServer:
             If it does not catch up in ``timeout`` seconds, with the last error.
         """
         settings = self.settings
-        hints, folder = HintStore(settings.model_dir), settings.project_dir(project_id)
+        hints, folder = open_hints(settings), settings.project_dir(project_id)
         deadline = time.monotonic() + timeout
         try:
             while True:
                 # hints are read first: a refresh forgets them only after it has written its status
-                open_hints = project_id in hints.pending()
+                waiting = project_id in hints.pending()
                 status = read_status(folder)
                 last = status.last_refresh
                 if (
-                    not open_hints
+                    not waiting
                     and status.state == "idle"
                     and last is not None
                     and last.finished_at >= (since or 0)
@@ -193,11 +197,9 @@ class LineupServer:
                 self.check()
                 if time.monotonic() > deadline:
                     why = status.last_error.message if status.last_error else f"it is {status.state}"
-                    waiting = (
-                        "events wait" if open_hints else f"it has seen {last.labels if last else 0} labels"
-                    )
+                    seen = "events wait" if waiting else f"it has seen {last.labels if last else 0} labels"
                     raise LineupFailed(
-                        f"project {project_id}: not caught up in {timeout:.0f} s: {why}, {waiting}; "
+                        f"project {project_id}: not caught up in {timeout:.0f} s: {why}, {seen}; "
                         f"{self.log_path} ends with\n{self._log_end()}"
                     )
                 time.sleep(0.1)

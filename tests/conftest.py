@@ -1,4 +1,4 @@
-"""Fixtures for every test: a real Label Studio, started once a session and only where a test asks for it."""
+"""Fixtures for every test: a real Label Studio and a real Redis, started where a test asks for them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from demo.label_studio import LabelStudioFailed, LabelStudioServer, executable
+from tests.redis_server import RedisServer
 
 
 def skip_unless_ci(reason: str) -> None:
@@ -27,6 +28,22 @@ def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStud
         skip_unless_ci(str(error))
     with LabelStudioServer(tmp_path_factory.mktemp("label_studio") / "data") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A real Redis for the whole session; `redis_server` is the same, emptied."""
+    if not RedisServer.installed():
+        skip_unless_ci("redis-server is not installed")
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_server(shared_redis: RedisServer) -> RedisServer:
+    """A real Redis with nothing in it."""
+    shared_redis.client().flushall()
+    return shared_redis
 
 
 @pytest.fixture(scope="session")

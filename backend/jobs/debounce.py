@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from backend.jobs.hints import Pending
+from backend.jobs.base import Pending
+
+
+def due_at(first: float, last: float, quiet: float, max_wait: float) -> float:
+    """Return when the refresh of a project with these hints should start, in seconds since the epoch."""
+    return min(last + quiet, first + max_wait)
 
 
 def due(pending: Mapping[int, Pending], now: float, quiet: float, max_wait: float) -> list[int]:
@@ -26,7 +31,7 @@ def due(pending: Mapping[int, Pending], now: float, quiet: float, max_wait: floa
     """
 
     def ready(hint: Pending) -> bool:
-        return now - hint.last >= quiet or now - hint.first >= max_wait or hint.last > now + 1
+        return now >= due_at(hint.first, hint.last, quiet, max_wait) or hint.last > now + 1
 
     found = [project for project, hint in pending.items() if ready(hint)]
     return sorted(found, key=lambda project: pending[project].first)

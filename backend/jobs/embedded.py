@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from pydantic import SecretStr
 
-from backend.jobs.hints import HintStore
+from backend.jobs.base import Hints
 from backend.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -45,14 +45,16 @@ class EmbeddedWorker:
     ----------
     settings : Settings
         Handed to the child as environment variables.
+    hints : Hints
+        Where requests go, and the child finds them.
     command : sequence of str
         What to run; ``--parent PID`` is appended.
     """
 
-    def __init__(self, settings: Settings, command: Sequence[str] = WORKER) -> None:
+    def __init__(self, settings: Settings, hints: Hints, command: Sequence[str] = WORKER) -> None:
         self.settings = settings
         self.command = tuple(command)
-        self.hints = HintStore(settings.model_dir)
+        self.hints = hints
         self.restarts = 0
         self._child: subprocess.Popen[bytes] | None = None
         self._ending = threading.Event()
@@ -67,6 +69,11 @@ class EmbeddedWorker:
     def pid(self) -> int | None:
         """Process id of the child."""
         return self._child.pid if self._child else None
+
+    @property
+    def problem(self) -> str | None:
+        """Why requests cannot be taken now; None if they can."""
+        return self.hints.problem
 
     def request(self, project_id: int, reason: str) -> None:
         """Ask for a refresh."""

@@ -6,8 +6,9 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+from backend.jobs.base import Pending
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS hints (
@@ -17,31 +18,8 @@ CREATE INDEX IF NOT EXISTS hints_project ON hints (project, id);
 HINTS_FILE = "hints.sqlite"
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """The open hints of one project.
-
-    Attributes
-    ----------
-    first, last : float
-        Seconds since the epoch of the oldest and the newest hint.
-    count : int
-        How many hints are open.
-    reasons : frozenset of str
-        Why: event names, ``poll``, ``start``, ``setup``, ``cli``, ``rollback``, ``predict``.
-    upto : int
-        Id of the newest hint; pass it to `HintStore.done` once a refresh that began after it has ended.
-    """
-
-    first: float
-    last: float
-    count: int
-    reasons: frozenset[str]
-    upto: int
-
-
 class HintStore:
-    """Open hints, written by any process in well under a millisecond and lost by none.
+    """The embedded mode's `Hints`: open hints, written by any process in well under a millisecond and lost by none.
 
     Losing power may lose the last moments' hints: the poll finds those changes.
 
@@ -63,6 +41,11 @@ class HintStore:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.executescript(_SCHEMA)
+
+    @property
+    def problem(self) -> str | None:
+        """None: a file of one's own takes hints as long as the disk does, and says itself when it does not."""
+        return None
 
     def add(self, project_id: int, reason: str) -> None:
         """Note that a project may have changed."""

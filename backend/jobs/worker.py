@@ -8,56 +8,41 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Collection
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from backend.jobs.base import Hints, Stopped
 from backend.jobs.debounce import due
 from backend.jobs.hints import HintStore
 from backend.jobs.lifeline import die_with, exit_after_grace, ignore_interrupt
 from backend.jobs.locks import announce_worker, project_lock
+from backend.jobs.running import Refreshes, RefreshRun
 from backend.logs import configure
 from backend.settings import Settings, get_settings
-from backend.status import LastError, LastRefresh, Status, read_status, write_status
 
 log = logging.getLogger(__name__)
 
 TICK = 0.2
 IDLE_EVERY = 1.0
-STATUS_EVERY = 0.5
 MAX_BACKOFF = 60.0
 NICENESS = 5
 
-Progress = Callable[[str, int, int], None]
 
+class Endless(Protocol):
+    """A worker of either mode."""
 
-class Stopped(Exception):
-    """The worker was asked to end in the middle of a refresh; its hints stay open."""
+    def run(self) -> None: ...
 
-
-class Result(Protocol):
-    """What the worker needs of a refresh's result: fields named as in `backend.status.LastRefresh`."""
-
-    version: str
-
-
-class Refreshes(Protocol):
-    """What the worker runs; `backend.refresh.Refresher` is the real one."""
-
-    def known_projects(self) -> list[int]: ...
-
-    def refresh(self, project_id: int, reasons: Collection[str], progress: Progress) -> Result: ...
-
-    def idle_step(self, project_id: int, interrupted: Callable[[], bool]) -> bool: ...
+    def stop(self) -> None: ...
 
 
 class Worker:
-    """One loop over the hints of all projects.
+    """The embedded mode's worker: one loop over the hints of all projects.
 
     Parameters
     ----------
     settings : Settings
-    hints : HintStore
+    hints : Hints
     refresher : Refreshes
     clock : callable
         Seconds since the epoch.
@@ -66,7 +51,7 @@ class Worker:
     def __init__(
         self,
         settings: Settings,
-        hints: HintStore,
+        hints: Hints,
         refresher: Refreshes,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -74,6 +59,7 @@ class Worker:
         self.hints = hints
         self.refresher = refresher
         self.clock = clock
+        self._run = RefreshRun(settings, hints, refresher, clock)
         self._stop = threading.Event()
         self._failures: dict[int, int] = {}
         self._not_before: dict[int, float] = {}
@@ -125,79 +111,31 @@ class Worker:
                 self.hints.add(project_id, "poll")
 
     def _refresh(self, project_id: int) -> bool:
-        folder = self.settings.project_dir(project_id)
-        with project_lock(folder) as held:
+        with project_lock(self.settings.project_dir(project_id)) as held:
             if not held:  # another worker is at it; the hints stay and are looked at again
                 return False
             pending = self.hints.pending().get(project_id)
             if pending is None:  # another worker has just done it
                 return False
-            reasons = pending.reasons
-            upto = self.hints.take(project_id)
-            log.info("project %d: refresh (%s)", project_id, ", ".join(sorted(reasons)))
-            status = replace(
-                read_status(folder),
-                state="running",
-                step="",
-                done=0,
-                total=0,
-                started_at=self.clock(),
-                worker_pid=os.getpid(),
-            )
-            write_status(folder, status)
             try:
-                result = self.refresher.refresh(project_id, reasons, self._reporter(project_id, status))
-            except Stopped:
-                log.info("project %d: refresh put off, the worker is ending", project_id)
-                write_status(folder, replace(status, state="idle", started_at=None))
+                last = self._run.run(project_id, pending, self._check)
             except Exception as error:
-                self._failed(project_id, status, error, upto)
-            else:
-                self._succeeded(project_id, status, result, upto)
+                wait = self._back_off(project_id)
+                self._failed_upto[project_id] = pending.upto
+                said = f"{type(error).__name__}: {error}"
+                log.error("project %d: refresh failed, next try in %.0f s: %s", project_id, wait, said)
+                log.debug("project %d", project_id, exc_info=error)
+                return True
+        if last is not None:
+            self._failures.pop(project_id, None)
+            self._not_before.pop(project_id, None)
+            self._looked_at[project_id] = self.clock()
+            self._idle_left.add(project_id)
         return True
 
-    def _reporter(self, project_id: int, status: Status) -> Progress:
-        folder = self.settings.project_dir(project_id)
-        last_step, last_write = "", 0.0
-
-        def report(step: str, done: int, total: int) -> None:
-            nonlocal last_step, last_write
-            if self._stop.is_set():
-                raise Stopped
-            now = time.monotonic()
-            if step != last_step or now - last_write >= STATUS_EVERY:
-                last_step, last_write = step, now
-                write_status(folder, replace(status, step=step, done=done, total=total))
-
-        return report
-
-    def _succeeded(self, project_id: int, status: Status, result: Result, upto: int) -> None:
-        names = LastRefresh.__dataclass_fields__
-        known = {name: value for name, value in vars(result).items() if name in names}
-        last = LastRefresh(**{**known, "finished_at": self.clock(), "upto": upto})
-        write_status(
-            self.settings.project_dir(project_id),
-            replace(status, state="idle", started_at=None, last_refresh=last, last_error=None),
-        )
-        self.hints.done(project_id, upto)
-        self._failures.pop(project_id, None)
-        self._not_before.pop(project_id, None)
-        self._looked_at[project_id] = self.clock()
-        self._idle_left.add(project_id)
-        log.info("project %d: version %s, %s", project_id, last.version, _steps(last.seconds))
-
-    def _failed(self, project_id: int, status: Status, error: Exception, upto: int) -> None:
-        wait = self._back_off(project_id)
-        self._failed_upto[project_id] = upto
-        message = f"{type(error).__name__}: {error}"
-        log.error("project %d: refresh failed, next try in %.0f s: %s", project_id, wait, message)
-        log.debug("project %d", project_id, exc_info=error)
-        write_status(
-            self.settings.project_dir(project_id),
-            replace(
-                status, state="failed", started_at=None, last_error=LastError(message, self.clock(), upto)
-            ),
-        )
+    def _check(self) -> None:
+        if self._stop.is_set():
+            raise Stopped
 
     def _back_off(self, project_id: int) -> float:
         self._failures[project_id] = self._failures.get(project_id, 0) + 1
@@ -231,15 +169,20 @@ class Worker:
         return ran
 
 
-def _steps(seconds: dict[str, float]) -> str:
-    return ", ".join(f"{step} {value:.1f} s" for step, value in seconds.items()) or "nothing to do"
-
-
-def serve_hints(settings: Settings, parent: int | None) -> None:
-    """Run a worker in this process until SIGTERM, or until ``parent`` is gone."""
+def make_worker(settings: Settings, queues: Sequence[str] = ()) -> Endless:
+    """Return the worker of the mode the settings ask for; ``queues`` restricts one that works for Redis."""
     from backend.refresh import Refresher
 
-    worker = Worker(settings, HintStore(settings.model_dir), Refresher(settings))
+    if not settings.redis_url.get_secret_value():
+        return Worker(settings, HintStore(settings.model_dir), Refresher(settings))
+    from backend.jobs.distributed.worker import DistributedWorker
+
+    return DistributedWorker(settings, Refresher(settings), queues)
+
+
+def work(settings: Settings, parent: int | None, queues: Sequence[str] = ()) -> None:
+    """Run a worker in this process until SIGTERM, or until ``parent`` is gone."""
+    worker = make_worker(settings, queues)
 
     def end(*_: object) -> None:
         worker.stop()
@@ -262,7 +205,7 @@ def main() -> None:
     args = parser.parse_args()
     settings = get_settings()
     configure(settings.log_level, "worker")
-    serve_hints(settings, args.parent)
+    work(settings, args.parent)
 
 
 if __name__ == "__main__":

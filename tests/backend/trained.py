@@ -34,6 +34,7 @@ class HintList:
         self.asked: list[tuple[int, str]] = []
         self.alive = True
         self.restarts = 0
+        self.problem: str | None = None
 
     def request(self, project_id: int, reason: str) -> None:
         self.asked.append((project_id, reason))

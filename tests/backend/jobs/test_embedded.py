@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import httpx
 import pytest
 
-from backend.jobs.embedded import EmbeddedWorker, to_environment
+from backend.jobs.embedded import WORKER, EmbeddedWorker, to_environment
+from backend.jobs.hints import HintStore
 from backend.jobs.locks import worker_alive
 from backend.settings import Settings
 from demo.label_studio import free_port
@@ -38,9 +39,14 @@ def gone(pid: int) -> bool:
         return True
 
 
+def make_worker(folder: Path, command: Sequence[str] = WORKER) -> EmbeddedWorker:
+    settings = make_settings(folder)
+    return EmbeddedWorker(settings, HintStore(settings.model_dir), command)
+
+
 @pytest.fixture
 def worker(tmp_path: Path):
-    worker = EmbeddedWorker(make_settings(tmp_path))
+    worker = make_worker(tmp_path)
     worker.start()
     yield worker
     worker.stop()
@@ -78,7 +84,7 @@ def test_a_hint_is_taken_up_and_its_failure_told(worker: EmbeddedWorker):
 
 
 def test_a_child_that_cannot_run_is_started_again_ever_more_slowly(tmp_path: Path):
-    worker = EmbeddedWorker(make_settings(tmp_path), [sys.executable, "-c", "raise SystemExit(3)"])
+    worker = make_worker(tmp_path, [sys.executable, "-c", "raise SystemExit(3)"])
     worker.start()
     try:
         wait_for(lambda: worker.restarts >= 2, "it is not started again")

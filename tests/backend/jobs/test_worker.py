@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 
@@ -13,44 +12,8 @@ from backend.jobs.locks import project_lock
 from backend.jobs.worker import MAX_BACKOFF, Worker
 from backend.settings import Settings
 from backend.status import read_status
+from tests.backend.jobs.fakes import Refresher
 from tests.backend.trained import make_settings
-
-
-@dataclass
-class Result:
-    version: str = "choices-1-aaaaaaaa"
-    labels: int = 12
-    seconds: dict[str, float] = field(default_factory=lambda: {"read": 0.1})
-    not_for_the_status: str = "x"
-
-
-class Refresher:
-    """Remembers its calls; fails as often as told."""
-
-    def __init__(self, projects: list[int] | None = None) -> None:
-        self.projects = projects or []
-        self.calls: list[tuple[int, frozenset[str]]] = []
-        self.idle_calls: list[int] = []
-        self.idle_left = 0
-        self.failures: list[Exception] = []
-        self.during: Callable[[Callable[[str, int, int], None]], Any] = lambda progress: None
-        self.in_idle: Callable[[Callable[[], bool]], Any] = lambda interrupted: None
-
-    def known_projects(self) -> list[int]:
-        return self.projects
-
-    def refresh(self, project_id: int, reasons: Collection[str], progress: Callable[..., None]) -> Result:
-        self.calls.append((project_id, frozenset(reasons)))
-        self.during(progress)
-        if self.failures:
-            raise self.failures.pop(0)
-        return Result()
-
-    def idle_step(self, project_id: int, interrupted: Callable[[], bool]) -> bool:
-        self.idle_calls.append(project_id)
-        self.in_idle(interrupted)
-        self.idle_left -= 1
-        return self.idle_left > 0
 
 
 class Clock:

@@ -1,0 +1,196 @@
+"""The distributed mode's worker: RQ jobs become refreshes, one a project over all workers."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from redis import RedisError
+
+from backend.jobs.base import LeaseLost, QueueUnavailable, Stopped
+from backend.jobs.distributed.caretaker import Caretaker
+from backend.jobs.distributed.hints import BACKOFF, RedisHints
+from backend.jobs.distributed.jobs import QUEUES, REFRESH, provide
+from backend.jobs.distributed.lease import Lease, project_lease
+from backend.jobs.distributed.link import link
+from backend.jobs.distributed.rq_worker import InProcessWorker
+from backend.jobs.distributed.workers import redis_time, worker_name
+from backend.jobs.locks import project_lock
+from backend.jobs.running import Refreshes, RefreshRun
+from backend.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# seconds to wait where a file lock is held without a lease: by `lineup rollback`, or by a worker that was stopped
+BUSY_WAIT = 2.0
+RECONNECT_EVERY = 2.0
+PATIENCE = 5.0
+
+Outcome = dict[str, Any]
+
+
+class DistributedWorker:
+    """One of any number of workers.
+
+    Parameters
+    ----------
+    settings : Settings
+    refresher : Refreshes
+    queues : sequence of str
+        Sorts of work it does; none means all.
+    """
+
+    def __init__(self, settings: Settings, refresher: Refreshes, queues: Sequence[str] = ()) -> None:
+        self.settings = settings
+        self.refresher = refresher
+        self.sorts = tuple(queues) or tuple(QUEUES)
+        self.name = worker_name()
+        self.connection = link(settings, PATIENCE)
+        self.hints = RedisHints(settings, self.connection)
+        self.book = self.hints.book
+        self._refresh = RefreshRun(settings, self.hints, refresher)
+        self._stop = threading.Event()
+        self._idle_left: set[int] = set()
+
+    def stop(self) -> None:
+        """Ask it to end; a running refresh ends at its next progress report."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Work until `stop`; where Redis goes away, wait until it is there again."""
+        provide(REFRESH, self.refresh)
+        caretaker = Caretaker(self.settings, self.name, self.refresher.known_projects, self._stop)
+        caretaker.start()
+        log.info("worker %s takes jobs of %s", self.name, ", ".join(self.sorts))
+        greeted = False
+        try:
+            while not self._stop.is_set():
+                try:
+                    if not greeted:  # as the embedded worker: its settings may be new
+                        for project_id in self.refresher.known_projects():
+                            self.hints.add(project_id, "start")
+                        greeted = True
+                    self._take_jobs()
+                except (RedisError, QueueUnavailable) as error:
+                    log.error("%s; trying again in %.0f s", error, RECONNECT_EVERY)
+                    self._stop.wait(RECONNECT_EVERY)
+        finally:
+            self._stop.set()
+            caretaker.join()
+        log.info("worker %s has ended", self.name)
+
+    def _take_jobs(self) -> None:
+        # a connection of its own: RQ waits on it for long
+        worker = InProcessWorker(
+            self.sorts, self.name, link(self.settings, PATIENCE), self.idle, self._stop.is_set
+        )
+        # a loss of Redis leaves this name registered for a while
+        worker.connection.delete(worker.key)
+        worker.work(logging_level="DEBUG" if self.settings.log_level == "DEBUG" else "WARNING")
+        if not self._stop.is_set():  # RQ gives up where Redis breaks off in the middle of something
+            log.warning("the connection to Redis broke off")
+            self._stop.wait(RECONNECT_EVERY)
+
+    def refresh(self, project_id: int, generation: int) -> Outcome:
+        """Refresh a project if nobody else does; the RQ job.
+
+        Returns
+        -------
+        dict
+            ``outcome``: ``refreshed`` with the ``version``, ``nothing waits``, ``busy`` or ``put off``.
+
+        Raises
+        ------
+        Exception
+            Whatever the refresh raised; RQ tries again later.
+        """
+        self.book.begin(project_id, generation)
+        lease = Lease(self.connection, project_lease(project_id), self.name, self.settings.lease_seconds)
+        if not lease.acquire():  # whoever has it looks for open hints once it is through
+            return {"project": project_id, "outcome": "busy"}
+        wait: float | None = 0.0
+        try:
+            with lease.kept(), project_lock(self.settings.project_dir(project_id)) as held:
+                if not held:
+                    wait = BUSY_WAIT
+                    return {"project": project_id, "outcome": "busy"}
+                pending = self.hints.pending().get(project_id)
+                if pending is None:
+                    return {"project": project_id, "outcome": "nothing waits"}
+                self._take_over(project_id)
+                try:
+                    last = self._refresh.run(project_id, pending, lambda: self._check(lease))
+                except LeaseLost:
+                    return {"project": project_id, "outcome": "put off"}
+                except Exception as error:
+                    wait = None if self.hints.take(project_id) == pending.upto else 0.0
+                    self._failed(project_id, error)
+                    raise
+                if last is None:
+                    return {"project": project_id, "outcome": "put off"}
+                now = redis_time(self.connection)
+                self.book.write(project_id, idle=True, looked_at=now, not_before=0.0)
+                self._idle_left.add(project_id)
+                return {"project": project_id, "outcome": "refreshed", "version": last.version}
+        finally:
+            # a job that found the project leased has left its hints to this one; a failed one is tried again by RQ
+            if wait is not None:
+                self.hints.again(project_id, wait)
+
+    def _take_over(self, project_id: int) -> None:
+        """Write this worker down as the project's last; what it remembers from before another one's turn is stale."""
+        if self.book.page(project_id).worker != self.name:
+            self.refresher.forget(project_id)
+            self.book.write(project_id, worker=self.name)
+        self._idle_left.discard(project_id)
+        self.book.write(project_id, idle=False)
+
+    def _check(self, lease: Lease) -> None:
+        lease.check()
+        if self._stop.is_set():
+            raise Stopped
+
+    def _failed(self, project_id: int, error: Exception) -> None:
+        # once RQ has tried often enough, the caretaker asks anew, as slowly as the last try came
+        self.book.write(project_id, not_before=redis_time(self.connection) + BACKOFF[-1])
+        log.error(
+            "project %d: refresh failed, RQ tries again: %s: %s", project_id, type(error).__name__, error
+        )
+        log.debug("project %d", project_id, exc_info=error)
+
+    def idle(self) -> None:
+        """Do a piece of the idle work of the projects this worker was the last to refresh."""
+        for project_id in sorted(self._idle_left):
+            if self._stop.is_set():
+                return
+            try:
+                self._idle(project_id)
+            except Exception as error:
+                self._idle_left.discard(project_id)
+                log.error("project %d: idle work failed, the next refresh does it: %s", project_id, error)
+
+    def _idle(self, project_id: int) -> None:
+        seen = self.hints.newest()
+        now = redis_time(self.connection)
+        if any(self.book.page(waiting).not_before <= now for waiting in self.hints.pending()):
+            return  # long work does not begin while a hint waits out its debounce
+        lease = Lease(self.connection, project_lease(project_id), self.name, self.settings.lease_seconds)
+        if not lease.acquire():
+            return
+        with lease.kept(), project_lock(self.settings.project_dir(project_id)) as held:
+            if not held:
+                return
+            if self.book.page(project_id).worker != self.name:
+                self._idle_left.discard(project_id)
+                return
+
+            def interrupted() -> bool:
+                return self._stop.is_set() or not lease.held or self.hints.newest() != seen
+
+            if not self.refresher.idle_step(project_id, interrupted):
+                self._idle_left.discard(project_id)
+                self.book.write(project_id, idle=False)
+        # a refresh that came meanwhile found the project leased
+        self.hints.again(project_id)
