@@ -14,6 +14,7 @@ from backend.doctor.label_studio import check_label_studio
 from backend.doctor.order import check_order
 from backend.doctor.outcome import Outcome
 from backend.doctor.reach import check_callback, check_private_addresses
+from backend.doctor.redis_server import check_redis
 from backend.doctor.storage import check_local_files
 from backend.doctor.task import check_task
 from backend.doctor.tokens import check_legacy_tokens, check_rights, check_token
@@ -56,7 +57,8 @@ CHECKS = (
     Check("refresh", check_refresh, ("project",), True),
     Check("task", check_task, ("connection", "label config"), True),
     Check("order", check_order, ("label config",), True),
-    Check("worker", check_worker),
+    Check("redis", check_redis),
+    Check("worker", check_worker, ("redis",)),
     Check("disk", check_disk),
     Check("weights", check_weights),
     Check("gpu", check_gpu),

@@ -17,7 +17,7 @@ from backend.settings import Settings
 
 # values of .env.example, which everybody knows
 EXAMPLE_KEY = "c0ffee" * 6 + "c0ff"
-EXAMPLE_WORD = "change-me"
+EXAMPLE_WORD = "changeme"
 _TOKEN = "In Label Studio: your picture, Account & Settings, Personal Access Token"
 
 
@@ -72,8 +72,9 @@ def _examples(settings: Settings) -> list[str]:
     secrets = {
         "BASIC_AUTH_PASS": settings.basic_auth_pass.get_secret_value(),
         "WEBHOOK_SECRET": settings.webhook_secret.get_secret_value(),
+        "REDIS_URL": settings.redis_url.get_secret_value(),
     }
-    found = [name for name, value in secrets.items() if EXAMPLE_WORD in value]
+    found = [name for name, value in secrets.items() if EXAMPLE_WORD in value.lower().replace("-", "")]
     return ["LABEL_STUDIO_API_KEY", *found] if settings.api_key == EXAMPLE_KEY else found
 
 

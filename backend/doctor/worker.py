@@ -6,15 +6,21 @@ import time
 
 from backend.doctor.context import Context
 from backend.doctor.outcome import Outcome, failure, ok, skipped
-from backend.jobs.locks import worker_alive
+from backend.jobs.open import distributed, living_workers
 from backend.status import read_status
 
 
 def check_worker(context: Context) -> Outcome:
-    """See whether a worker lives on ``MODEL_DIR``."""
-    if worker_alive(context.settings.model_dir):
-        return ok(f"running on MODEL_DIR={context.settings.model_dir}")
-    return failure(f"no worker runs on MODEL_DIR={context.settings.model_dir}", "Start it: lineup serve")
+    """See whether a worker lives: the server's own, or one that takes its work from Redis."""
+    settings = context.settings
+    found = living_workers(settings)
+    if distributed(settings):
+        if found:
+            return ok(f"{len(found)} on REDIS_URL: {', '.join(found)}")
+        return failure("no worker takes work from REDIS_URL", "Start one: lineup worker")
+    if found:
+        return ok(f"running on MODEL_DIR={settings.model_dir}")
+    return failure(f"no worker runs on MODEL_DIR={settings.model_dir}", "Start it: lineup serve")
 
 
 def check_refresh(context: Context) -> Outcome:

@@ -153,4 +153,5 @@ def _use(
         "gpu",
     }
     assert "as in .env.example" in checks["settings"]["line"]
+    assert checks["worker"]["line"].startswith("1 on REDIS_URL")
     assert "predicted by choices-" in checks["task"]["line"]

@@ -47,6 +47,7 @@ def test_a_setting_that_keeps_lineup_from_starting(
         ({"LABEL_STUDIO_APIKEY": "x"}, "LABEL_STUDIO_APIKEY (meant: LABEL_STUDIO_API_KEY?)"),
         ({"LABEL_STUDIO_API_KEY": EXAMPLE_KEY}, "LABEL_STUDIO_API_KEY as in .env.example"),
         ({"WEBHOOK_SECRET": "change-me-webhook"}, "WEBHOOK_SECRET as in .env.example"),
+        ({"REDIS_URL": "redis://:changeMeRedis@127.0.0.1:9/0"}, "REDIS_URL as in .env.example"),
         ({"HOST": "0.0.0.0"}, "anybody there may send events"),
     ],
 )
