@@ -17,6 +17,7 @@ from fastapi.responses import JSONResponse
 
 from backend import __version__
 from backend.auth import AuthMiddleware, event_allowed
+from backend.doctor.knock import REFUSED, answer_knock, is_knock
 from backend.jobs.base import QueueUnavailable, RefreshQueue
 from backend.jobs.open import open_queue
 from backend.limits import LimitsMiddleware
@@ -196,6 +197,9 @@ def _add_routes(app: FastAPI, service: Service) -> None:
     @app.post("/setup", openapi_extra=describe_body(SetupBody))
     async def setup(request: Request) -> JSONResponse:
         body = parse_body(SetupBody, await request.body())
+        if is_knock(body.extra_params):
+            await run_in_threadpool(answer_knock, service.settings.model_dir, body.extra_params)
+            return JSONResponse({"detail": "lineup doctor asked; nothing is connected"}, status_code=REFUSED)
         return JSONResponse({"model_version": await run_in_threadpool(service.setup, body)})
 
     @app.post("/predict", openapi_extra=describe_body(PredictBody))

@@ -15,6 +15,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
+from backend.doctor.command import doctor
 from backend.jobs.base import QueueUnavailable
 from backend.jobs.locks import project_lock
 from backend.jobs.open import distributed, living_workers, open_hints, open_queue
@@ -34,6 +35,8 @@ app = typer.Typer(
       lineup serve                    start the server and its worker
 
       lineup connect --project 7      connect project 7: backend, webhook, tabs, order
+
+      lineup doctor                   what is not well, and how to mend it
 
       lineup status                   what was learned, what is running, what failed
 
@@ -186,6 +189,9 @@ def connect(project: ProjectOption) -> None:
         console.print(f"backend {done.backend_url}, webhook {done.webhook_url}", highlight=False)
         _warn_without_worker(settings)
         console.print(f"Watch the first refresh: [bold]lineup refresh --project {project} --wait[/]")
+
+
+app.command()(doctor)
 
 
 @app.command()

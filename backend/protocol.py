@@ -102,6 +102,7 @@ class SetupBody(BaseModel):
     project: Project
     created: str = ""
     label_config: str = Field("", validation_alias="schema")
+    extra_params: Any = None
 
     @model_validator(mode="before")
     @classmethod

@@ -50,7 +50,7 @@ def test_help_teaches(shell: Shell):
     text = shell("--help").output
     for words in ("lineup serve", "lineup connect --project 7", "LABEL_STUDIO_API_KEY", "Exit codes"):
         assert words in text
-    for command in ("serve", "connect", "refresh", "status", "versions", "rollback", "export"):
+    for command in ("serve", "connect", "doctor", "refresh", "status", "versions", "rollback", "export"):
         assert shell(command, "--help").exit_code == 0
 
 

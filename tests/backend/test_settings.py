@@ -52,15 +52,3 @@ def test_every_setting_is_in_the_readme_with_its_default(repository: Path) -> No
     readme = (repository / "README.md").read_text(encoding="utf-8")
     missing = [name.upper() for name in Settings.model_fields if f"| `{name.upper()}` |" not in readme]
     assert not missing, f"README.md does not document {', '.join(missing)}"
-
-
-def test_compose_names_only_settings_that_exist(repository: Path) -> None:
-    import yaml
-
-    services = yaml.safe_load((repository / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
-    unknown = set(services["lineup"]["environment"]) - {name.upper() for name in Settings.model_fields}
-    assert not unknown
-    example = (repository / ".env.example").read_text(encoding="utf-8")
-    assert all(
-        f"{name}=" in example for name in ("LABEL_STUDIO_USERNAME", "LABEL_STUDIO_API_KEY", "WEBHOOK_SECRET")
-    )
