@@ -14,7 +14,7 @@ from backend.learning import Learned
 from backend.stopping import draw
 from backend.targets import Targets
 from ml.acquisition.explore import order
-from ml.suspicion import Judgement, MultiJudgement
+from ml.suspicion import Judgement
 
 SUSPICION_STEP = 0.01
 STEADY = 0.03  # a list that people work through does not change its end for less
@@ -81,7 +81,7 @@ def line_up(
     kind: Kind,
     embedded: Embedded,
     learned: Learned,
-    judgement: Judgement | MultiJudgement | None,
+    judgement: Judgement | None,
     ranked: list[int],
     reviewed: np.ndarray,
     *,
@@ -141,9 +141,7 @@ def line_up(
     return Lineup(rows_by_id, [int(targets.ids[row]) for row in ranked], threshold, suspects)
 
 
-def _shown_threshold(
-    judgement: Judgement | MultiJudgement | None, suspicion: np.ndarray, before: float | None
-) -> float:
+def _shown_threshold(judgement: Judgement | None, suspicion: np.ndarray, before: float | None) -> float:
     """Round like the suspicions, but never to 0, where every task is; stay where that hides nothing."""
     if judgement is None:
         return 1.0
