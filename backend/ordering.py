@@ -11,7 +11,6 @@ from backend.columns import CONFIDENCE_STEP, Row, quantise, rank_priorities
 from backend.embedding import Embedded
 from backend.labelstudio.kind import Kind
 from backend.learning import Learned
-from backend.stopping import draw
 from backend.targets import Targets
 from ml.acquisition.explore import order
 from ml.suspicion import Judgement
@@ -65,7 +64,7 @@ def rank(
         X=embedded.vectors[pool],
         labelled_X=embedded.vectors[labelled],
         labelled_y=learned.learner.answers(targets.labels[labelled]),
-        lottery=draw(embedded)[pool],
+        lottery=embedded.drawn[pool],
         exploration=exploration,
         head=head,
         rng=np.random.default_rng(seed),
