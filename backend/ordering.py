@@ -12,7 +12,7 @@ from backend.embedding import Embedded
 from backend.labelstudio.kind import Kind
 from backend.learning import Learned
 from backend.targets import Targets
-from ml.acquisition.explore import order
+from ml.acquisition.explore import arrange
 from ml.suspicion import Judgement
 
 SUSPICION_STEP = 0.01
@@ -58,7 +58,7 @@ def rank(
     labelled = np.flatnonzero(targets.labelled & embedded.ok)
     if not len(pool):
         return []
-    permutation = order(
+    arranged = arrange(
         strategy,
         probs=None if learned.probs is None else learned.learner.question(learned.probs[pool]),
         X=embedded.vectors[pool],
@@ -69,7 +69,7 @@ def rank(
         head=head,
         rng=np.random.default_rng(seed),
     )
-    ranked = pool[permutation]
+    ranked = pool[arranged.order]
     # whoever has annotated or skipped a task is not served it again: at the head it would leave them without an order
     touched = targets.touched[ranked]
     return [*ranked[~touched].tolist(), *ranked[touched].tolist()]
