@@ -109,18 +109,17 @@ def differences(
             new, old = getattr(row, name), data.get(prefix + name)
             if new == old:
                 continue
-            if name in NUMBERS and not exact and _is_number(old):
-                crossed = name == SUSPICION and (new >= threshold) != (old >= threshold)  # type: ignore[operator]
-                ended = (new == 0) != (old == 0)
-                placed = name == PRIORITY and (task_id in in_head or old > TAIL_TOP)  # type: ignore[operator]
-                small = abs(new - old) < TOLERANCE[name]
-                if small and not (crossed or ended or placed):
-                    continue
             shown = _is_number(old) and old >= threshold  # type: ignore[operator]
             if name == SUSPICION and (new >= threshold) != shown:
                 moved[task_id] = new
-            else:
-                changes[prefix + name][task_id] = new
+                continue
+            if name in NUMBERS and not exact and _is_number(old):
+                ended = (new == 0) != (old == 0)
+                placed = name == PRIORITY and (task_id in in_head or old > TAIL_TOP)  # type: ignore[operator]
+                small = abs(new - old) < TOLERANCE[name]
+                if small and not (ended or placed):
+                    continue
+            changes[prefix + name][task_id] = new
     return [(name, values) for name, values in ((prefix + SUSPICION, moved), *changes.items()) if values]
 
 

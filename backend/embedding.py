@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from PIL import Image
@@ -16,6 +17,7 @@ from backend.fetching import fetch_ahead
 from backend.labelstudio.fetch import ImageFetcher, ImageFetchError
 from backend.snapshot import Content, SnapshotStore
 from backend.tally import IMAGES, count
+from ml.acquisition.explore import lottery
 from ml.embedders import Embedder, Streamed, embed_stream
 from ml.images import ImageLimits
 from ml.quality import MEASURES, measure, unreadable
@@ -57,6 +59,13 @@ class Embedded:
     def ok(self) -> np.ndarray:
         """Mask of shape (n,): which tasks have a vector."""
         return np.array([key is not None for key in self.keys], dtype=bool)
+
+    @cached_property
+    def drawn(self) -> np.ndarray:
+        """Each task's number in the lottery by which exploration goes, shape (n,); inf without a vector."""
+        drawn = np.full(len(self.keys), np.inf)
+        drawn[self.ok] = lottery([key for key in self.keys if key is not None])
+        return drawn
 
 
 class EmbeddingRoom:

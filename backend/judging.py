@@ -14,7 +14,7 @@ from backend.looks import Looks
 from backend.settings import Settings
 from backend.snapshot import History
 from backend.targets import Targets
-from ml.suspicion import Judgement, MultiJudgement, make_judge
+from ml.suspicion import Judgement, make_judge
 from ml.suspicion.reasons import DUPLICATE
 from ml.suspicion.scores import DEFAULT
 
@@ -28,7 +28,7 @@ def judge_labels(
     histories: Mapping[int, History],
     looks: Looks,
     settings: Settings,
-) -> Judgement | MultiJudgement | None:
+) -> Judgement | None:
     """Return the judgement of the labelled tasks with a vector, in ascending order of rows; None without a head.
 
     Parameters
@@ -39,7 +39,7 @@ def judge_labels(
     if learned.fit is None or learned.probs is None:
         return None
     rows = np.flatnonzero(targets.labelled & embedded.ok)
-    judgement: Judgement | MultiJudgement = make_judge(kind.name)(
+    judgement: Judgement = make_judge(kind.name)(
         targets.labels[rows],
         learned.probs[rows],
         keys=[str(embedded.keys[row]) for row in rows.tolist()],
@@ -67,7 +67,7 @@ def _given(targets: Targets, rows: np.ndarray, kind: Kind, histories: Mapping[in
     return before
 
 
-def _with_twins(judgement: Judgement | MultiJudgement, ids: np.ndarray) -> list[str]:
+def _with_twins(judgement: Judgement, ids: np.ndarray) -> list[str]:
     """Name the other task in the reason of a duplicate that is labelled differently."""
     return [
         f"{reason}: task {ids[twin]}" if reason == DUPLICATE and twin >= 0 else reason

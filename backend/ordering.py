@@ -11,10 +11,9 @@ from backend.columns import CONFIDENCE_STEP, Row, quantise, rank_priorities
 from backend.embedding import Embedded
 from backend.labelstudio.kind import Kind
 from backend.learning import Learned
-from backend.stopping import draw
 from backend.targets import Targets
-from ml.acquisition.explore import order
-from ml.suspicion import Judgement, MultiJudgement
+from ml.acquisition.explore import arrange
+from ml.suspicion import Judgement
 
 SUSPICION_STEP = 0.01
 STEADY = 0.03  # a list that people work through does not change its end for less
@@ -59,18 +58,18 @@ def rank(
     labelled = np.flatnonzero(targets.labelled & embedded.ok)
     if not len(pool):
         return []
-    permutation = order(
+    arranged = arrange(
         strategy,
         probs=None if learned.probs is None else learned.learner.question(learned.probs[pool]),
         X=embedded.vectors[pool],
         labelled_X=embedded.vectors[labelled],
         labelled_y=learned.learner.answers(targets.labels[labelled]),
-        lottery=draw(embedded)[pool],
+        lottery=embedded.drawn[pool],
         exploration=exploration,
         head=head,
         rng=np.random.default_rng(seed),
     )
-    ranked = pool[permutation]
+    ranked = pool[arranged.order]
     # whoever has annotated or skipped a task is not served it again: at the head it would leave them without an order
     touched = targets.touched[ranked]
     return [*ranked[~touched].tolist(), *ranked[touched].tolist()]
@@ -81,7 +80,7 @@ def line_up(
     kind: Kind,
     embedded: Embedded,
     learned: Learned,
-    judgement: Judgement | MultiJudgement | None,
+    judgement: Judgement | None,
     ranked: list[int],
     reviewed: np.ndarray,
     *,
@@ -141,9 +140,7 @@ def line_up(
     return Lineup(rows_by_id, [int(targets.ids[row]) for row in ranked], threshold, suspects)
 
 
-def _shown_threshold(
-    judgement: Judgement | MultiJudgement | None, suspicion: np.ndarray, before: float | None
-) -> float:
+def _shown_threshold(judgement: Judgement | None, suspicion: np.ndarray, before: float | None) -> float:
     """Round like the suspicions, but never to 0, where every task is; stay where that hides nothing."""
     if judgement is None:
         return 1.0

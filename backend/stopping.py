@@ -10,7 +10,7 @@ import numpy as np
 from backend.embedding import Embedded
 from backend.learning import Learned, agrees
 from backend.targets import Targets
-from ml.acquisition.explore import lottery, uniform_sample
+from ml.acquisition.explore import uniform_sample
 from ml.heads.ensemble import N_FOLDS
 from ml.stopping import look_ahead
 
@@ -44,13 +44,6 @@ class StopSignal:
         return asdict(self)
 
 
-def draw(embedded: Embedded) -> np.ndarray:
-    """Return each task's number in the lottery by which exploration goes, shape (n,); inf without a vector."""
-    drawn = np.full(len(embedded.keys), np.inf)
-    drawn[embedded.ok] = lottery([key for key in embedded.keys if key is not None])
-    return drawn
-
-
 def stop_signal(targets: Targets, embedded: Embedded, learned: Learned, *, seed: int) -> StopSignal | None:
     """Return the stop signal of a project; None without a model.
 
@@ -66,7 +59,7 @@ def stop_signal(targets: Targets, embedded: Embedded, learned: Learned, *, seed:
     given, learner = targets.labels[rows], learned.learner
     # what people skipped will not be labelled: it is no part of the collection
     collection = embedded.ok & (labelled | ~targets.touched)
-    drawn = np.where(collection, draw(embedded), np.inf)
+    drawn = np.where(collection, embedded.drawn, np.inf)
     decided, confidence = learner.decide(learned.probs[rows])
     _, pool_confidence = learner.decide(learned.probs[collection & ~labelled])
     outlook = look_ahead(

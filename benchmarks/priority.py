@@ -20,7 +20,7 @@ from benchmarks.campaigns import ALL_LABELS, BUDGETS, PURE, TEST, run_all
 from benchmarks.data import open_packs
 from benchmarks.report import Sheet, Target, at_least, at_most, drawing, target_sheet
 from ml.acquisition import STRATEGIES
-from ml.acquisition.explore import order
+from ml.acquisition.explore import arrange
 
 EXPLORATION = 0.1  # of auto, as Lineup uses it; the others are measured pure
 SHARE = 0.95  # of the accuracy with all labels
@@ -142,7 +142,9 @@ def measure_speed(n: int, d: int = 512, labelled: int = 1_000) -> dict[str, floa
     found: dict[str, float] = {"rows": n, "dim": d}
     for stage, m in (("cold", 0), ("warm", labelled)):
         began = time.perf_counter()
-        order("auto", probs=probs if m else None, X=X[labelled:], labelled_X=X[:m], labelled_y=y[:m], rng=rng)
+        arrange(
+            "auto", probs=probs if m else None, X=X[labelled:], labelled_X=X[:m], labelled_y=y[:m], rng=rng
+        )
         found[stage] = time.perf_counter() - began
     return found
 

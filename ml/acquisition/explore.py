@@ -63,32 +63,6 @@ def uniform_sample(drawn: np.ndarray, labelled: np.ndarray) -> np.ndarray:
     return inside
 
 
-def order(
-    strategy: str,
-    *,
-    probs: np.ndarray | None,
-    X: np.ndarray,
-    labelled_X: np.ndarray,
-    rng: np.random.Generator,
-    labelled_y: np.ndarray | None = None,
-    lottery: np.ndarray | None = None,
-    exploration: float = 0.1,
-    head: int = 50,
-) -> np.ndarray:
-    """Order the pool, best first: the permutation of `arrange`, shape (n,)."""
-    return arrange(
-        strategy,
-        probs=probs,
-        X=X,
-        labelled_X=labelled_X,
-        labelled_y=labelled_y,
-        lottery=lottery,
-        rng=rng,
-        exploration=exploration,
-        head=head,
-    ).order
-
-
 def arrange(
     strategy: str,
     *,

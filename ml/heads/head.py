@@ -1,9 +1,11 @@
-"""A linear softmax classifier, ready to serve."""
+"""Linear classifiers, ready to serve."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -23,8 +25,8 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Head:
-    """Softmax of ``((x - mean) / scale) @ W + b``.
+class LinearHead(ABC):
+    """Probabilities by a link function of ``((x - mean) / scale) @ W + b``.
 
     Attributes
     ----------
@@ -39,23 +41,30 @@ class Head:
     mean: np.ndarray
     scale: np.ndarray
 
+    @staticmethod
+    @abstractmethod
+    def link(values: np.ndarray, /) -> np.ndarray:
+        """Turn values of shape (n, K) into probabilities."""
+
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """Return class probabilities, float32 of shape (n, K), of vectors of shape (n, d)."""
         X = np.asarray(X, dtype=np.float32)
         if X.ndim != 2 or X.shape[1] != len(self.mean):
             raise ValueError(f"the head takes vectors of shape (n, {len(self.mean)}), got {X.shape}")
-        return softmax(((X - self.mean) / self.scale) @ self.W + self.b)
+        return self.link(((X - self.mean) / self.scale) @ self.W + self.b)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays to store, each contiguous."""
-        return {
-            "W": np.ascontiguousarray(self.W),
-            "b": np.ascontiguousarray(self.b),
-            "mean": np.ascontiguousarray(self.mean),
-            "scale": np.ascontiguousarray(self.scale),
-        }
+        arrays = {"W": self.W, "b": self.b, "mean": self.mean, "scale": self.scale}
+        return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Head:
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
         """Build a head from what `to_arrays` returned; other entries are ignored."""
         return cls(W=arrays["W"], b=arrays["b"], mean=arrays["mean"], scale=arrays["scale"])
+
+
+class Head(LinearHead):
+    """One class a row: the softmax."""
+
+    link = staticmethod(softmax)

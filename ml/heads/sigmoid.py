@@ -9,6 +9,7 @@ import numpy as np
 
 from ml.folds import grouped_folds
 from ml.heads.basis import Basis, carry, within
+from ml.heads.head import LinearHead
 from ml.heads.logistic import NotEnoughClasses
 from ml.space import Space, make_space
 
@@ -22,38 +23,15 @@ _BOUND = 40.0
 _REGROW = 1.25
 
 
-@dataclass(frozen=True)
-class SigmoidHead:
-    """Independent class probabilities: the logistic function of ``((x - mean) / scale) @ W + b``.
+def _sigmoid(values: np.ndarray) -> np.ndarray:
+    probs: np.ndarray = 1.0 / (1.0 + np.exp(-np.clip(values, -_BOUND, _BOUND)))
+    return probs
 
-    Attributes
-    ----------
-    W : ndarray of float32, shape (d, K)
-    b : ndarray of float32, shape (K,)
-    mean, scale : ndarray of float32, shape (d,)
-    """
 
-    W: np.ndarray
-    b: np.ndarray
-    mean: np.ndarray
-    scale: np.ndarray
+class SigmoidHead(LinearHead):
+    """Any number of classes a row: independent probabilities, by the logistic function."""
 
-    def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        """Return the probability of each class, float32 of shape (n, K), of vectors of shape (n, d)."""
-        X = np.asarray(X, dtype=np.float32)
-        if X.ndim != 2 or X.shape[1] != len(self.mean):
-            raise ValueError(f"the head takes vectors of shape (n, {len(self.mean)}), got {X.shape}")
-        return _sigmoid(((X - self.mean) / self.scale) @ self.W + self.b)
-
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return the arrays to store, each contiguous."""
-        arrays = {"W": self.W, "b": self.b, "mean": self.mean, "scale": self.scale}
-        return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> SigmoidHead:
-        """Build a head from what `to_arrays` returned; other entries are ignored."""
-        return cls(W=arrays["W"], b=arrays["b"], mean=arrays["mean"], scale=arrays["scale"])
+    link = staticmethod(_sigmoid)
 
 
 @dataclass(frozen=True)
@@ -236,8 +214,3 @@ def _held_out(Z: np.ndarray, folds: np.ndarray, weights: np.ndarray) -> np.ndarr
         rows = folds == fold
         out[rows] = Z[rows] @ weights[:-1, fold] + weights[-1, fold]
     return out
-
-
-def _sigmoid(values: np.ndarray) -> np.ndarray:
-    probs: np.ndarray = 1.0 / (1.0 + np.exp(-np.clip(values, -_BOUND, _BOUND)))
-    return probs

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ml.suspicion.choices import Judgement, judge
-from ml.suspicion.multilabel import MultiJudgement, judge_multilabel
+from ml.suspicion.choices import judge
+from ml.suspicion.judgement import Judgement, MultiJudgement
+from ml.suspicion.multilabel import judge_multilabel
 
 __all__ = ["JUDGES", "Judgement", "MultiJudgement", "make_judge"]
 

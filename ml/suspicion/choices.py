@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from ml.suspicion.calibration import Calibration, calibrate, recalibrate
+from ml.suspicion.calibration import calibrate, recalibrate
 from ml.suspicion.copies import find_copies, find_outvoted
 from ml.suspicion.filters import find_issues
+from ml.suspicion.judgement import Judgement
 from ml.suspicion.noise import fit_noise
 from ml.suspicion.reasons import DISAGREES, DUPLICATE, TOO_FEW, choose_reasons, find_twins
+from ml.suspicion.reviews import before_review
 from ml.suspicion.scores import DEFAULT, logit, make_score
 from ml.suspicion.suspects import choose_suspects
 from ml.suspicion.threshold import expected_wrong
@@ -20,43 +21,6 @@ __all__ = ["DISAGREES", "DUPLICATE", "TOO_FEW", "Judgement", "judge"]
 
 EVEN = 0.5  # at 0.5 a label is as probably wrong as right
 _TINY = 1e-12
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What a model makes of labels; all arrays are in the order of the labels given.
-
-    Attributes
-    ----------
-    suspicion : ndarray of float, shape (n,)
-        Probability that the label is wrong, in [0, 1].
-    suggestion : ndarray of int, shape (n,)
-        The most probable class.
-    confidence : ndarray of float, shape (n,)
-        Its probability, in [0, 1].
-    reason : list of str, length n
-        Why a label is worth a look, or why it cannot be judged; empty where nothing is wrong.
-    twin : ndarray of int, shape (n,)
-        A near-duplicate with another label, by row; -1 where there is none.
-    threshold : float
-        The suspicion from which to review, in (0, 1].
-    suspect : ndarray of bool, shape (n,)
-        At or above it, and not reviewed.
-    expected_wrong : float
-        Expected number of wrong labels among those not reviewed.
-    calibration : Calibration or None
-        None where there are no labels.
-    """
-
-    suspicion: np.ndarray
-    suggestion: np.ndarray
-    confidence: np.ndarray
-    reason: list[str]
-    twin: np.ndarray
-    threshold: float
-    suspect: np.ndarray
-    expected_wrong: float
-    calibration: Calibration | None
 
 
 def judge(
@@ -125,14 +89,7 @@ def judge(
         return Judgement(np.zeros(0), none, np.zeros(0), [], none, 1.0, none.astype(bool), 0.0, None)
     probs = np.asarray(probs)
     log_probs = np.log(np.maximum(probs, _TINY)).astype(np.float32)
-    checked = np.zeros(len(labels), dtype=bool) if reviewed is None else np.asarray(reviewed, dtype=bool)
-    # how people err is learned from labels as they gave them, not as reviewers left them
-    given = labels
-    known: np.ndarray = np.zeros(0, dtype=np.int64)
-    if before is not None:
-        known = np.flatnonzero(checked & (np.asarray(before) >= 0))
-        given = labels.copy()
-        given[known] = np.asarray(before)[known]
+    checked, known, given = before_review(labels, reviewed, before)
     noise = fit_noise(given, log_probs)
     scores = score(given, log_probs, noise)
     calibration = calibrate(scores, logit(noise.wrong(given, log_probs)), noise.rate)

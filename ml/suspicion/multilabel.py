@@ -11,48 +11,15 @@ from ml.heads.sets import EVEN, likely_sets
 from ml.suspicion.calibration import Calibration, calibrate, fit_calibration, recalibrate
 from ml.suspicion.copies import find_copies, find_outvoted
 from ml.suspicion.filters import find_set_issues
+from ml.suspicion.judgement import MultiJudgement
 from ml.suspicion.noise import PRIOR_RATE, NoiseModel, fit_noise
 from ml.suspicion.reasons import choose_reasons, find_twins
+from ml.suspicion.reviews import before_review
 from ml.suspicion.scores import DEFAULT, logit, make_score, posterior
 from ml.suspicion.suspects import choose_suspects
 from ml.suspicion.threshold import expected_wrong
 
 _TINY = 1e-12
-
-
-@dataclass(frozen=True)
-class MultiJudgement:
-    """What a model makes of label sets; all arrays are in the order of the labels given.
-
-    Attributes
-    ----------
-    suspicion : ndarray of float, shape (n,)
-        Probability that any class of the row is wrongly given or missing, in [0, 1].
-    class_suspicion : ndarray of float, shape (n, K)
-        Probability for each class.
-    suggestion : ndarray of bool, shape (n, K)
-        The classes more probable than not.
-    confidence : ndarray of float, shape (n,)
-        Probability of the least certain class decision of the suggestion, in [0.5, 1].
-    reason : list of str, length n
-    twin : ndarray of int, shape (n,)
-        A near-duplicate with other classes, by row; -1 where there is none.
-    threshold : float
-    suspect : ndarray of bool, shape (n,)
-    expected_wrong : float
-    calibration : Calibration or None
-    """
-
-    suspicion: np.ndarray
-    class_suspicion: np.ndarray
-    suggestion: np.ndarray
-    confidence: np.ndarray
-    reason: list[str]
-    twin: np.ndarray
-    threshold: float
-    suspect: np.ndarray
-    expected_wrong: float
-    calibration: Calibration | None
 
 
 def judge_multilabel(
@@ -114,15 +81,8 @@ def judge_multilabel(
     if not n:
         none, rows = np.zeros(0), np.zeros(0, dtype=np.int64)
         empty = np.zeros(labels.shape)
-        return MultiJudgement(none, empty, empty > 0, none, [], rows, 1.0, none > 0, 0.0, None)
-    checked = np.zeros(n, dtype=bool) if reviewed is None else np.asarray(reviewed, dtype=bool)
-    # how people err is learned from sets as they gave them, not as reviewers left them
-    given = labels
-    known: np.ndarray = np.zeros(0, dtype=np.int64)
-    if before is not None:
-        known = np.flatnonzero(checked & (np.asarray(before) >= 0).all(axis=1))
-        given = labels.copy()
-        given[known] = np.asarray(before)[known] > 0
+        return MultiJudgement(none, empty > 0, none, [], rows, 1.0, none > 0, 0.0, None, empty)
+    checked, known, given = before_review(labels, reviewed, before)
     doubts = _Doubts.fit(given, probs)
     anything = 1.0 - np.prod(1.0 - doubts.of(given, probs), axis=1)
     scores = _score(given, probs, method, doubts)
@@ -173,7 +133,7 @@ def judge_multilabel(
     )
     total = expected_wrong(suspicion[~checked])
     return MultiJudgement(
-        suspicion, class_suspicion, suggestion, sure, reason, twins, threshold, suspect, total, calibration
+        suspicion, suggestion, sure, reason, twins, threshold, suspect, total, calibration, class_suspicion
     )
 
 

@@ -18,7 +18,7 @@ from backend.settings import Settings
 from backend.snapshot import History
 from backend.targets import Targets
 from ml.acquisition import STRATEGIES
-from ml.suspicion.choices import Judgement
+from ml.suspicion import Judgement
 
 KIND = ChoicesKind("cls", "img", "image", ("cat", "dog"))
 MANY = MultiLabelKind("cls", "img", "image", ("left", "up"))

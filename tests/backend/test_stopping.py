@@ -11,7 +11,7 @@ from backend.embedding import Embedded
 from backend.labelstudio.choices import ChoicesKind
 from backend.labelstudio.multilabel import MultiLabelKind
 from backend.learning import learn
-from backend.stopping import draw, stop_signal
+from backend.stopping import stop_signal
 from backend.targets import Targets
 
 KIND = ChoicesKind("kind", "img", "image", ("cat", "dog", "bird"))
@@ -24,12 +24,12 @@ def make(labelled: int, skipped: tuple[int, ...] = ()) -> tuple[Targets, Embedde
     truth = rng.integers(0, 3, N)
     X = (np.eye(3)[truth] + rng.normal(scale=0.45, size=(N, 3))).astype(np.float32)
     embedded = Embedded([f"{row:032x}" for row in range(N)], X, [None] * N, np.full((N, 7), np.nan))
-    first = np.argsort(draw(embedded))[:labelled]
+    first = np.argsort(embedded.drawn)[:labelled]
     labels = np.full(N, -1)
     labels[first] = truth[first]
     touched = labels >= 0
     for place in skipped:
-        row = np.argsort(draw(embedded))[place]
+        row = np.argsort(embedded.drawn)[place]
         labels[row], touched[row] = -1, True
     return (
         Targets(
@@ -79,9 +79,8 @@ def test_more_is_to_be_gained_from_the_first_labels() -> None:
 def test_without_a_model_there_is_no_signal() -> None:
     targets, embedded, _ = make(1)
     assert stop_signal(targets, embedded, learn(targets, embedded, KIND, warm=None), seed=0) is None
-    assert np.isinf(
-        draw(Embedded([None], np.zeros((1, 3), dtype=np.float32), ["broken"], np.full((1, 7), np.nan)))
-    ).all()
+    broken = Embedded([None], np.zeros((1, 3), dtype=np.float32), ["broken"], np.full((1, 7), np.nan))
+    assert np.isinf(broken.drawn).all()
 
 
 def test_of_class_sets_the_accuracy_is_told_and_no_gain() -> None:

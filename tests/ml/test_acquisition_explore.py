@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from ml.acquisition import STRATEGIES
-from ml.acquisition.explore import EXPLORE_FROM, arrange, lottery, order, uniform_sample
+from ml.acquisition.explore import EXPLORE_FROM, arrange, lottery, uniform_sample
 from ml.acquisition.uncertainty import small_margin
+
+
+def order(strategy: str, **given: Any) -> np.ndarray:
+    return arrange(strategy, **given).order
 
 
 def pool(n: int = 200, seed: int = 0) -> dict[str, np.ndarray]:
