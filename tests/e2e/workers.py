@@ -15,7 +15,7 @@ from demo.label_studio import die_with_parent, stop_process
 from demo.lineup import LineupServer
 
 PATIENCE = 60.0
-_LINE = re.compile(r"^(\S+ \S+) INFO worker \S+: project (\d+): (.*)$")
+_LINE = re.compile(r"^(\S+) (?:INFO|WARNING|ERROR) worker \S+: project (\d+): (.*)$")
 _ENDS = ("version ", "refresh put off", "refresh failed", "refresh given up")
 
 
@@ -85,10 +85,10 @@ class WorkerProcess:
         found: list[tuple[float, float, str]] = []
         began: tuple[float, str] | None = None
         for line in self.log.splitlines():
-            match = _LINE.match(line.replace(" ERROR ", " INFO ").replace(" WARNING ", " INFO "))
+            match = _LINE.match(line)
             if match is None or int(match[2]) != project_id:
                 continue
-            at = datetime.strptime(match[1], "%Y-%m-%d %H:%M:%S,%f").timestamp()
+            at = datetime.fromisoformat(match[1]).timestamp()
             if match[3].startswith("refresh ("):
                 began = (at, match[3])
             elif match[3].startswith(_ENDS) and began is not None:

@@ -144,7 +144,7 @@ class TestTask:
         broken = render(label_studio.files_dir / "digits")[0].with_name("broken.png")
         broken.write_bytes(b"not an image")
         for uri, words in {
-            label_studio.file_uri(broken): "cannot be decoded",
+            label_studio.file_uri(broken): "is not an image of a kind Lineup reads",
             label_studio.file_uri(broken.with_name("missing.png")): "answered 404",
             "http://127.0.0.1:9/x.png": "ALLOW_HOSTS",
             "ftp://example.com/x.png": "cannot fetch such a URI",
