@@ -19,6 +19,7 @@ from backend.project import SNAPSHOT
 from backend.registry import UNTRAINED, VersionNotFound, VersionRegistry
 from backend.settings import Settings
 from backend.snapshot import SnapshotStore
+from backend.vectors import open_vectors
 from ml.learners import Learner, ServingHead, find_learner
 from ml.vectors import VectorStore
 
@@ -192,7 +193,7 @@ class Predictor:
                 kind, fingerprint = manifest["kind"], manifest["fingerprint"]
                 learner = find_learner(kind)
                 head = learner.serve(loaded.arrays)
-                vectors = VectorStore(self.settings.model_dir / "vectors", fingerprint, len(head.mean))
+                vectors = open_vectors(self.settings, fingerprint, len(head.mean))
                 classes = tuple(manifest["classes"])
                 served = _Served(version, kind, learner, head, vectors, fingerprint, classes)
                 self._served[project_id] = served

@@ -38,6 +38,7 @@ from backend.snapshot import Snapshot
 from backend.stopping import stop_signal
 from backend.stream import stream_score
 from backend.targets import Targets, build_targets, first_labels, reviewed
+from backend.vectors import open_vectors
 from ml.embedders import Embedder, make_embedder
 from ml.images import ImageLimits
 from ml.learners import Fit, find_learner
@@ -90,7 +91,7 @@ class Refresher:
     @cached_property
     def vectors(self) -> VectorStore:
         """The vectors of this embedder, shared by all projects."""
-        return VectorStore(self.settings.model_dir / "vectors", self.embedder.fingerprint, self.embedder.dim)
+        return open_vectors(self.settings, self.embedder.fingerprint, self.embedder.dim)
 
     @cached_property
     def fetcher(self) -> ImageFetcher:
