@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import blake2b
 
 from backend.snapshot import Content, SnapshotStore
 
@@ -51,7 +52,7 @@ class Casualties:
 
     def at_work(self, uris: Sequence[str]) -> None:
         """Note which images are on their way now, where that is not the order of the list."""
-        self.store.set_meta(_AT_WORK, list(uris))
+        self.store.set_meta(_AT_WORK, [_short(uri) for uri in uris])
 
     def blame(self, project_id: int) -> dict[str, Content]:
         """Mark the image that was alone at work when the process died, more than once, as broken.
@@ -77,7 +78,7 @@ class Casualties:
         """
         suspect, times = self._alone()
         ahead = set(self.store.get_meta(_AT_WORK) or ())
-        order = sorted(todo, key=lambda item: (item[1] != suspect, item[1] not in ahead))
+        order = sorted(todo, key=lambda item: (item[1] != suspect, _short(item[1]) not in ahead))
         if order:
             log.warning("%d images are taken one at a time: a process died embedding", len(order[:CAREFUL]))
         for task_id, uri in order[:CAREFUL]:
@@ -88,3 +89,8 @@ class Casualties:
     def _alone(self) -> tuple[str | None, int]:
         noted = self.store.get_meta(_ALONE)
         return (str(noted["uri"]), int(noted["times"])) if noted else (None, 0)
+
+
+def _short(uri: str) -> str:
+    # a data: URI may have megabytes
+    return blake2b(uri.encode(), digest_size=8).hexdigest()

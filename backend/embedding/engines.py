@@ -34,9 +34,18 @@ def _local(settings: Settings) -> Engine:
     return LocalEngine()
 
 
-ENGINES: dict[str, Callable[[Settings], Engine]] = {"local": _local}
+def _shards(settings: Settings) -> Engine:
+    from backend.embedding.shards import ShardsEngine
+
+    return ShardsEngine(settings)
+
+
+ENGINES: dict[str, Callable[[Settings], Engine]] = {"local": _local, "shards": _shards}
 
 
 def make_engine(settings: Settings) -> Engine:
-    """Return the engine the settings ask for."""
-    return ENGINES["local"](settings)
+    """Return the engine the settings ask for; ``auto``: shards where workers have a Redis to share them by."""
+    name: str = settings.embed_engine
+    if name == "auto":
+        name = "shards" if settings.redis_url.get_secret_value() else "local"
+    return ENGINES[name](settings)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import time
 from pathlib import Path
-from zlib import crc32
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from backend import fetching
 from backend.embedding import EmbeddingRoom, intake
@@ -18,31 +15,9 @@ from backend.embedding.stage import EmbeddingStage
 from backend.labelstudio.errors import LabelStudioUnreachable
 from backend.labelstudio.fetch import ImageFetchError
 from backend.snapshot import Content, SnapshotStore
-from ml.embedders.pixels import PixelsEmbedder
 from ml.images import ImageLimits
 from ml.vectors import VectorStore
-
-
-class Files:
-    """Stands in for the fetcher: bytes by URI, every fetch counted."""
-
-    def __init__(self) -> None:
-        self.fetched: list[str] = []
-        self.down = False
-        self.down_from = ""
-
-    def fetch(self, uri: str, task_id: int, project_id: int) -> bytes:
-        if self.down or uri == self.down_from:
-            raise LabelStudioUnreachable(None, "GET", uri, "refused", "Is Label Studio running?")
-        self.fetched.append(uri)
-        if uri == "missing.png":
-            raise ImageFetchError(task_id, uri, "404")
-        if uri == "broken.png":
-            return b"no image"
-        colour = tuple(crc32(uri.rsplit("copy-of-", maxsplit=1)[-1].encode()).to_bytes(4)[:3])
-        buffer = io.BytesIO()
-        Image.new("RGB", (20, 20), colour).save(buffer, "PNG")
-        return buffer.getvalue()
+from tests.backend.embedding.files import Counting, Files
 
 
 @pytest.fixture
@@ -57,16 +32,6 @@ def room(tmp_path: Path, files: Files) -> EmbeddingRoom:
     vectors = VectorStore(tmp_path / "vectors", embedder.fingerprint, embedder.dim)
     limits = ImageLimits(max_bytes=10_000, max_pixels=10_000)
     return EmbeddingRoom(store, vectors, EmbeddingStage(embedder, files, limits))  # type: ignore[arg-type]
-
-
-class Counting(PixelsEmbedder):
-    """Counts what is decoded."""
-
-    decoded = 0
-
-    def prepare(self, image: Image.Image) -> np.ndarray:
-        self.decoded += 1
-        return super().prepare(image)
 
 
 def silent(*_: object) -> None:
