@@ -16,6 +16,8 @@ from backend import __version__
 from backend.activity import is_idle, note_activity
 from backend.connect import adopt
 from backend.embedding import RETRY_BROKEN_AFTER, Embedded, EmbeddingRoom
+from backend.embedding.engines import Engine, make_engine
+from backend.embedding.stage import EmbeddingStage
 from backend.judging import judge_labels
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.config import find_kind
@@ -99,6 +101,19 @@ class Refresher:
         return ImageFetcher(
             self.client, allow_hosts=self.settings.allow_hosts, max_bytes=self.settings.max_image_bytes
         )
+
+    @cached_property
+    def stage(self) -> EmbeddingStage:
+        """What turns image URIs into vectors."""
+        limits = ImageLimits(
+            max_bytes=self.settings.max_image_bytes, max_pixels=self.settings.max_image_pixels
+        )
+        return EmbeddingStage(self.embedder, self.fetcher, limits)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Who embeds the new images of a refresh."""
+        return make_engine(self.settings)
 
     def known_projects(self) -> list[int]:
         """Return the projects Lineup has been connected to."""
@@ -188,13 +203,7 @@ class Refresher:
         targets = build_targets(snapshot, kind, settings.reviewers)
         project.store.put_histories(first_labels(targets, kind, project.store.histories()))
         with result.timed("embed"):
-            room = EmbeddingRoom(
-                project.store,
-                self.vectors,
-                self.embedder,
-                self.fetcher,
-                ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
-            )
+            room = EmbeddingRoom(project.store, self.vectors, self.stage, self.engine)
             embedded = room.embed(
                 project.id, targets.ids.tolist(), targets.uris, progress, measure_all="full" in reasons
             )

@@ -73,6 +73,11 @@ class Settings(BaseSettings):
     allow_noncommercial: bool = Field(
         False, description="Accept backbone weights whose licence is not known to allow commercial use."
     )
+    embed_engine: Literal["auto", "local", "ray"] = Field(
+        "auto",
+        description="Who embeds many new images: `auto` (with `REDIS_URL` all free workers together), `local` (the "
+        "worker that refreshes), `ray` (a Ray cluster).",
+    )
     queue: Literal["on", "off"] = Field(
         "on",
         description="`off`: Lineup leaves the project's fields, tabs, sampling and stored predictions alone.",

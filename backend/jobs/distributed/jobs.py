@@ -12,8 +12,9 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 # sorts of work, by the name a person gives `lineup worker --queue`
-QUEUES = {"refresh": "lineup-refresh"}
+QUEUES = {"refresh": "lineup-refresh", "embed": "lineup-embed"}
 REFRESH = "lineup.refresh"
+EMBED = "lineup.embed"
 SERIALIZER = JSONSerializer
 RESULT_TTL = 3600
 FAILURE_TTL = 7 * 24 * 3600

@@ -7,17 +7,18 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from redis import RedisError
 
 from backend.jobs.base import LeaseLost, QueueUnavailable, Stopped
 from backend.jobs.distributed.caretaker import Caretaker
 from backend.jobs.distributed.hints import BACKOFF, RedisHints
-from backend.jobs.distributed.jobs import QUEUES, REFRESH, RefreshFailed, provide
+from backend.jobs.distributed.jobs import EMBED, QUEUES, REFRESH, RefreshFailed, provide
 from backend.jobs.distributed.lease import Lease, project_lease
 from backend.jobs.distributed.link import link
 from backend.jobs.distributed.rq_worker import InProcessWorker
+from backend.jobs.distributed.shard_worker import Embeds, ShardWorker
 from backend.jobs.distributed.workers import redis_time, worker_name
 from backend.jobs.locks import project_lock
 from backend.jobs.running import Refreshes, RefreshRun, idle_counts
@@ -33,18 +34,22 @@ PATIENCE = 5.0
 Outcome = dict[str, Any]
 
 
+class Parts(Refreshes, Embeds, Protocol):
+    """What a worker runs; `backend.refresh.Refresher` is the real one."""
+
+
 class DistributedWorker:
     """One of any number of workers.
 
     Parameters
     ----------
     settings : Settings
-    refresher : Refreshes
+    refresher : Parts
     queues : sequence of str
         Sorts of work it does; none means all.
     """
 
-    def __init__(self, settings: Settings, refresher: Refreshes, queues: Sequence[str] = ()) -> None:
+    def __init__(self, settings: Settings, refresher: Parts, queues: Sequence[str] = ()) -> None:
         self.settings = settings
         self.refresher = refresher
         self.sorts = tuple(queues) or tuple(QUEUES)
@@ -55,6 +60,7 @@ class DistributedWorker:
         self._refresh = RefreshRun(settings, self.hints, refresher)
         self._stop = threading.Event()
         self._idle_left: set[int] = set()
+        self.shards = ShardWorker(settings, self.connection, self.name, refresher, self._stop)
 
     def stop(self) -> None:
         """Ask it to end; a running refresh ends at its next progress report."""
@@ -63,6 +69,7 @@ class DistributedWorker:
     def run(self) -> None:
         """Work until `stop`; where Redis goes away, wait until it is there again."""
         provide(REFRESH, self.refresh)
+        provide(EMBED, self.shards.embed)
         caretaker = Caretaker(self.settings, self.name, self.refresher.known_projects, self._stop)
         caretaker.start()
         log.info("worker %s takes jobs of %s", self.name, ", ".join(self.sorts))
