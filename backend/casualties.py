@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 
+from backend.jobs.lifeline import last_words
 from backend.snapshot import Content, SnapshotStore
 
 log = logging.getLogger(__name__)
@@ -38,17 +39,22 @@ class Casualties:
     def watched(self) -> Iterator[bool]:
         """Count a death that happens inside; gives whether to take images one at a time.
 
-        That is so after some deaths, or after one of an image that was alone at work. An exception is no death.
+        That is so after some deaths, or after one of an image that was alone at work. An exception is no death, nor is
+        the end of a worker that was asked to end.
         """
         deaths = int(self.store.get_meta(_DIED) or 0)
         self.store.set_meta(_DIED, deaths + 1)
         try:
-            yield deaths >= DEATHS or self.store.get_meta(_ALONE) is not None
+            with last_words(lambda: self._no_death(deaths)):
+                yield deaths >= DEATHS or self.store.get_meta(_ALONE) is not None
         finally:
-            self.store.set_meta(_DIED, 0)
-            for name in (_ALONE, _AT_WORK):
-                if self.store.get_meta(name) is not None:
-                    self.store.set_meta(name, None)
+            self._no_death(0)
+
+    def _no_death(self, deaths: int) -> None:
+        self.store.set_meta(_DIED, deaths)
+        for name in (_ALONE, _AT_WORK):
+            if self.store.get_meta(name) is not None:
+                self.store.set_meta(name, None)
 
     def at_work(self, uris: Sequence[str]) -> None:
         """Note which images are on their way now, where that is not the order of the list."""

@@ -123,3 +123,20 @@ def test_a_death_of_an_image_alone_at_work_is_enough_to_be_careful(tmp_path: Pat
     store.set_meta("embedding_alone", store_as_it_is_left_by_a_kill)
     with Casualties(store).watched() as careful:
         assert careful
+
+
+def test_a_worker_that_ends_in_the_middle_because_it_was_asked_to_is_no_death(
+    tmp_path: Path, repository: Path
+) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from backend.jobs import lifeline\n"
+        "from backend.casualties import Casualties; from backend.snapshot import SnapshotStore\n"
+        "lifeline.GRACE = 0.2; casualties = Casualties(SnapshotStore(Path(sys.argv[1])))\n"
+        "with casualties.watched() as careful:\n"
+        "    print(careful); next(casualties.one_by_one([(1, 'a.png')]))\n"
+        "    lifeline.exit_after_grace(0); time.sleep(60)"
+    )
+    for _ in range(DEATHS + 1):
+        command = [sys.executable, "-c", code, str(tmp_path / "snapshot.sqlite")]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=repository, timeout=30)
+        assert (done.returncode, done.stdout.strip()) == (0, "False"), done.stderr
