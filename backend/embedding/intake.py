@@ -65,14 +65,20 @@ class Intake:
     def here(self, lots: Iterable[Sequence[Item]]) -> None:
         """Embed images in this process, and store what there is when that ends, however it does."""
         try:
-            self.stage.run(self.project_id, lots, self.note, ready=self.ready, kept=self.kept)
+            self._run(lots)
         finally:
             self.flush()
 
     def alone(self, items: Sequence[Item]) -> None:
         """Embed images in this process one at a time, each noted as the one at work: any may be deadly."""
-        for item in self.casualties.one_by_one(items):
-            self.here([[item]])
+        try:
+            for item in self.casualties.one_by_one(items):
+                self._run([[item]])
+        finally:
+            self.flush()
+
+    def _run(self, lots: Iterable[Sequence[Item]]) -> None:
+        self.stage.run(self.project_id, lots, self.note, ready=self.ready, kept=self.kept)
 
     def left(self, items: Iterable[Item]) -> list[Item]:
         """Return the images of which nothing has come yet."""

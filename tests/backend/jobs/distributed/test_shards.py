@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from backend.embedding.stage import MAX_URI
 from backend.jobs.distributed import shard_worker
 from backend.jobs.distributed.board import Board, answers_key, run_key
 from backend.jobs.distributed.jobs import EMBED, SERIALIZER, LineupJob, provide, queue
@@ -17,7 +18,7 @@ from backend.jobs.distributed.link import link
 from backend.jobs.distributed.rq_worker import InProcessWorker
 from backend.jobs.distributed.seal import Forged, Seal
 from backend.jobs.distributed.shard_worker import ShardWorker
-from backend.jobs.distributed.shards import MAX_URI, SHARD_SIZE, Answer, Found, Malformed, Shard
+from backend.jobs.distributed.shards import SHARD_SIZE, Answer, Found, Malformed, Shard
 from backend.settings import Settings
 from tests.backend.embedding.shared import Parts, make_parts
 from tests.backend.trained import make_settings
