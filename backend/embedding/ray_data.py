@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# what requirements-ray.txt brings
+REQUIRED = ("ray", "pyarrow")
 # seconds to wait for a cluster to take a connection
 PATIENCE = 5.0
 # images an actor takes at a time: what is lost with it, and what comes back at once
@@ -74,10 +76,7 @@ class RayEngine:
     """
 
     def __init__(self, settings: Settings, *, share_from: int = SHARE_FROM, lot: int = LOT) -> None:
-        if importlib.util.find_spec("ray") is None or importlib.util.find_spec("pyarrow") is None:
-            raise RayUnavailable(
-                "EMBED_ENGINE=ray needs Ray, which is not installed: pip install -r requirements-ray.txt"
-            )
+        require_ray()
         self.settings = settings
         self.share_from = share_from
         self.lot = lot
@@ -278,6 +277,14 @@ def _pool(device: str) -> tuple[int, int | None, dict[str, float]]:
     return sum(count // each for count in cores), each, {"num_cpus": each}
 
 
+def require_ray() -> None:
+    """Raise `RayUnavailable` where Ray is not installed."""
+    if any(importlib.util.find_spec(name) is None for name in REQUIRED):
+        raise RayUnavailable(
+            "EMBED_ENGINE=ray needs Ray, which is not installed: pip install -r requirements-ray.txt"
+        )
+
+
 @contextmanager
 def _cluster(settings: Settings) -> Iterator[None]:
     """Be connected to a cluster; one that was begun for this ends with it."""
@@ -294,7 +301,7 @@ def _cluster(settings: Settings) -> Iterator[None]:
         "include_dashboard": False,
         "object_store_memory": OBJECT_STORE_BYTES,
     }
-    _knock(settings.ray_address)
+    knock(settings.ray_address)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         ray.init(
@@ -317,7 +324,7 @@ def _cluster(settings: Settings) -> Iterator[None]:
             ray.shutdown()
 
 
-def _knock(address: str) -> None:
+def knock(address: str) -> None:
     """Raise `RayUnavailable` where nothing listens at the address: Ray would try for minutes."""
     host, _, port = address.rpartition(":")
     if not host or "://" in address:

@@ -305,7 +305,7 @@ def test_a_cluster_that_is_not_there_is_told(bench: Bench, engine: RayEngine) ->
 def test_without_ray_the_setting_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr(ray_data, "REQUIRED", ("ray_that_is_not_there",))
     with pytest.raises(RayUnavailable, match=r"pip install -r requirements-ray\.txt"):
         make_engine(make_settings(tmp_path, embed_engine="ray"))
 
