@@ -63,22 +63,13 @@ class Intake:
     _stored_at: float = field(default_factory=time.monotonic)
 
     def here(self, lots: Iterable[Sequence[Item]]) -> None:
-        """Embed images in this process, and store what there is when that ends, however it does."""
-        try:
-            self._run(lots)
-        finally:
-            self.flush()
+        """Embed images in this process."""
+        self.stage.run(self.project_id, lots, self.note, ready=self.ready, kept=self.kept)
 
     def alone(self, items: Sequence[Item]) -> None:
         """Embed images in this process one at a time, each noted as the one at work: any may be deadly."""
-        try:
-            for item in self.casualties.one_by_one(items):
-                self._run([[item]])
-        finally:
-            self.flush()
-
-    def _run(self, lots: Iterable[Sequence[Item]]) -> None:
-        self.stage.run(self.project_id, lots, self.note, ready=self.ready, kept=self.kept)
+        for item in self.casualties.one_by_one(items):
+            self.here([[item]])
 
     def left(self, items: Iterable[Item]) -> list[Item]:
         """Return the images of which nothing has come yet."""

@@ -89,12 +89,9 @@ class RayEngine:
         if not shared:
             return
         undone: list[Item] = []
-        try:
-            with _cluster(self.settings):
-                for start in range(0, len(shared), ROWS):
-                    undone += self._pass(intake, shared[start : start + ROWS])
-        finally:
-            intake.flush()
+        with _cluster(self.settings):
+            for start in range(0, len(shared), ROWS):
+                undone += self._pass(intake, shared[start : start + ROWS])
         intake.here([intake.left(undone)])
         while lost := intake.left(shared):
             intake.alone(lost)

@@ -111,8 +111,8 @@ class _Sharing:
 
     def _next(self) -> Sequence[Item] | None:
         """Take answers, offer more, and return what to do here next."""
-        for items, answer in self._ask(self.board.answers) or ():
-            self._take(items, answer)
+        while (answered := self._ask(self.board.answer)) is not None:
+            self._take(*answered)
         self._offer()
         if self._own:
             return self._own.popleft()
