@@ -42,7 +42,6 @@ from backend.stream import stream_score
 from backend.targets import Targets, build_targets, first_labels, reviewed
 from backend.vectors import open_vectors
 from ml.embedders import Embedder, make_embedder
-from ml.images import ImageLimits
 from ml.learners import Fit, find_learner
 from ml.survey import Survey
 from ml.vectors import VectorStore
@@ -105,10 +104,7 @@ class Refresher:
     @cached_property
     def stage(self) -> EmbeddingStage:
         """What turns image URIs into vectors."""
-        limits = ImageLimits(
-            max_bytes=self.settings.max_image_bytes, max_pixels=self.settings.max_image_pixels
-        )
-        return EmbeddingStage(self.embedder, self.fetcher, limits)
+        return EmbeddingStage(self.embedder, self.fetcher, self.settings.image_limits)
 
     @cached_property
     def engine(self) -> Engine:

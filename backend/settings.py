@@ -11,6 +11,7 @@ from pydantic import AnyHttpUrl, Field, SecretStr, TypeAdapter, field_validator,
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ml.acquisition import find_strategy
+from ml.images import ImageLimits
 from ml.outliers import make_outliers
 from ml.suspicion.filters import check_filter
 from ml.suspicion.scores import make_score
@@ -77,6 +78,11 @@ class Settings(BaseSettings):
         "auto",
         description="Who embeds many new images: `auto` (with `REDIS_URL` all free workers together), `local` (the "
         "worker that refreshes), `ray` (a Ray cluster).",
+    )
+    ray_address: str = Field(
+        "",
+        description="With `EMBED_ENGINE=ray`: a Ray cluster, `auto` or `HOST:6379`; unset: one is started on the "
+        "worker's machine for as long as it takes.",
     )
     queue: Literal["on", "off"] = Field(
         "on",
@@ -225,6 +231,11 @@ class Settings(BaseSettings):
     def api_key(self) -> str:
         """The Label Studio token in the clear; never log it."""
         return self.label_studio_api_key.get_secret_value()
+
+    @property
+    def image_limits(self) -> ImageLimits:
+        """What is refused before it is decoded."""
+        return ImageLimits(max_bytes=self.max_image_bytes, max_pixels=self.max_image_pixels)
 
     def project_dir(self, project_id: int) -> Path:
         """Folder that holds one project's state."""

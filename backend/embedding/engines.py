@@ -7,7 +7,7 @@ from typing import Protocol
 
 from backend.embedding.intake import Intake
 from backend.embedding.local import LocalEngine
-from backend.embedding.stage import Item
+from backend.embedding.stage import Item, may_travel
 from backend.settings import Settings
 
 # new images from which on it pays to bring in others: below, a processor is done in seconds to a minute
@@ -30,6 +30,16 @@ class Engine(Protocol):
         ...
 
 
+def divide(intake: Intake, todo: Sequence[Item], share_from: int) -> tuple[list[Item], list[Item]]:
+    """Return the images that stay here, and those that others may have: all stay where they are few."""
+    # what keeps its vector if it cannot be fetched is a matter between the refresh and its snapshot
+    goes = [may_travel(uri) and uri not in intake.kept for _, uri in todo]
+    if sum(goes) < share_from:
+        return list(todo), []
+    here = [item for item, go in zip(todo, goes, strict=True) if not go]
+    return here, [item for item, go in zip(todo, goes, strict=True) if go]
+
+
 def _local(settings: Settings) -> Engine:
     return LocalEngine()
 
@@ -40,7 +50,13 @@ def _shards(settings: Settings) -> Engine:
     return ShardsEngine(settings)
 
 
-ENGINES: dict[str, Callable[[Settings], Engine]] = {"local": _local, "shards": _shards}
+def _ray(settings: Settings) -> Engine:
+    from backend.embedding.ray_data import RayEngine
+
+    return RayEngine(settings)
+
+
+ENGINES: dict[str, Callable[[Settings], Engine]] = {"local": _local, "shards": _shards, "ray": _ray}
 
 
 def make_engine(settings: Settings) -> Engine:

@@ -63,11 +63,8 @@ class Intake:
     _stored_at: float = field(default_factory=time.monotonic)
 
     def here(self, lots: Iterable[Sequence[Item]]) -> None:
-        """Embed images in this process, and store what there is when that ends, however it does."""
-        try:
-            self.stage.run(self.project_id, lots, self.note, ready=self.ready, kept=self.kept)
-        finally:
-            self.flush()
+        """Embed images in this process."""
+        self.stage.run(self.project_id, lots, self.note, ready=self.ready, kept=self.kept)
 
     def alone(self, items: Sequence[Item]) -> None:
         """Embed images in this process one at a time, each noted as the one at work: any may be deadly."""

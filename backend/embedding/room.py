@@ -128,12 +128,15 @@ class EmbeddingRoom:
                 progress,
             )
             with self.casualties.watched() as careful:
-                if careful:
-                    contents.update(blamed := self.casualties.blame(project_id))
-                    todo = [item for item in todo if item[1] not in blamed]
-                    intake.alone(todo)
-                    todo = intake.left(todo)
-                self.engine.embed(intake, todo)
+                try:
+                    if careful:
+                        contents.update(blamed := self.casualties.blame(project_id))
+                        todo = [item for item in todo if item[1] not in blamed]
+                        intake.alone(todo)
+                        todo = intake.left(todo)
+                    self.engine.embed(intake, todo)
+                finally:
+                    intake.flush()
             contents.update(intake.contents)
             progress("embed", intake.total, intake.total)
         return self._collect(uris, contents)

@@ -11,12 +11,12 @@ from typing import TypeVar
 
 from redis import Redis, RedisError
 
-from backend.embedding.engines import SHARE_FROM
+from backend.embedding.engines import SHARE_FROM, divide
 from backend.embedding.intake import Intake
 from backend.embedding.stage import Item
 from backend.jobs.distributed.board import Board
 from backend.jobs.distributed.link import link
-from backend.jobs.distributed.shards import SHARD_SIZE, WINDOW, Answer, may_travel
+from backend.jobs.distributed.shards import SHARD_SIZE, WINDOW, Answer
 from backend.settings import Settings
 from backend.snapshot import Content
 from backend.tally import count
@@ -55,13 +55,9 @@ class ShardsEngine:
 
     def embed(self, intake: Intake, todo: Sequence[Item]) -> None:
         """Have images embedded by all workers that are free."""
-        own: list[Item] = []
-        shared: list[Item] = []
-        for item in todo:
-            # what keeps its vector if it cannot be fetched is a matter between this refresh and its snapshot
-            (shared if may_travel(item[1]) and item[1] not in intake.kept else own).append(item)
-        if len(shared) < self.share_from:
-            intake.here([todo])
+        own, shared = divide(intake, todo, self.share_from)
+        if not shared:
+            intake.here([own])
             return
         board = Board(self.settings, self.connection, intake.project_id, intake.stage.embedder.fingerprint)
         try:
@@ -115,8 +111,8 @@ class _Sharing:
 
     def _next(self) -> Sequence[Item] | None:
         """Take answers, offer more, and return what to do here next."""
-        for items, answer in self._ask(self.board.answers) or ():
-            self._take(items, answer)
+        while (answered := self._ask(self.board.answer)) is not None:
+            self._take(*answered)
         self._offer()
         if self._own:
             return self._own.popleft()

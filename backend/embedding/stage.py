@@ -22,6 +22,13 @@ from ml.vectors import content_key
 Item = tuple[int, str]
 # told of images that turned out to have the same content, and of its vector where it was computed just now
 Note = Callable[[Sequence[Item], Content, np.ndarray | None], None]
+# longest URI that is sent to another machine; data: URIs are images, and never are
+MAX_URI = 2_000
+
+
+def may_travel(uri: str) -> bool:
+    """Tell whether an image's URI may be sent to another machine: it is neither long nor the image itself."""
+    return 0 < len(uri) <= MAX_URI and uri[:5].lower() != "data:"
 
 
 @dataclass(frozen=True)

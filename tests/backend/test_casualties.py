@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.casualties import ALONE, CAREFUL, DEATHS, WHY, Casualties
+from backend import casualties as casualties_module
+from backend.casualties import ALONE, DEATHS, WHY, Casualties
 from backend.snapshot import SnapshotStore
 
 CHILD = """
@@ -103,14 +104,17 @@ def test_a_suspect_that_comes_through_is_forgotten(tmp_path: Path) -> None:
     assert casualties.blame(7) == {}
 
 
-def test_what_was_on_its_way_is_suspected_before_the_rest(tmp_path: Path) -> None:
+def test_what_was_on_its_way_is_suspected_before_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(casualties_module, "CAREFUL", 20)
     store = SnapshotStore(tmp_path / "snapshot.sqlite")
-    todo = [(number, f"{number}.png") for number in range(CAREFUL + 10)]
-    late = [f"{CAREFUL + 9}.png", f"{CAREFUL + 3}.png"]
+    todo = [(number, f"{number}.png") for number in range(30)]
+    late = ["29.png", "23.png"]
     Casualties(store).at_work(late)
     taken = [uri for _, uri in Casualties(store).one_by_one(todo)]
     assert set(taken[:2]) == set(late)
-    assert len(taken) == CAREFUL
+    assert len(taken) == 20
 
 
 def test_a_death_of_an_image_alone_at_work_is_enough_to_be_careful(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -28,10 +28,11 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
 
 
 class WorkerProcess:
-    """One `lineup worker` beside a server that uses Redis."""
+    """One `lineup worker` beside a server that uses Redis; it takes the sorts of work in ``queues``."""
 
-    def __init__(self, server: LineupServer, name: str) -> None:
+    def __init__(self, server: LineupServer, name: str, queues: Sequence[str] = ("refresh",)) -> None:
         self.server = server
+        self.arguments = [part for queue in queues for part in ("--queue", queue)]
         self.log_path = server.model_dir / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -40,7 +41,7 @@ class WorkerProcess:
         before = self.log.count("takes jobs of")
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "backend.cli", "worker", "--queue", "refresh"],
+                [sys.executable, "-m", "backend.cli", "worker", *self.arguments],
                 cwd=self.server.model_dir,
                 env=self.server.environment(),
                 stdin=subprocess.DEVNULL,

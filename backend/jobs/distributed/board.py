@@ -102,20 +102,17 @@ class Board:
                 return self.open.pop(number)
         return None
 
-    def answers(self) -> list[tuple[tuple[Item, ...], Answer]]:
-        """Return the shards answered since the last call, with the answers; they are no longer open."""
-        found = []
+    def answer(self) -> tuple[tuple[Item, ...], Answer] | None:
+        """Return a shard that was answered, with the answer; it is no longer open. None: there is none."""
         while raw := self._redis.lpop(answers_key(self.run)):
             try:
                 answer = Answer.from_json(self._seal.take_off("answer", as_text(raw)))
             except (Forged, Malformed) as error:
                 log.error("project %d: %s", self._project, error)
                 continue
-            items = self.open.get(answer.number)
-            if answer.run == self.run and items is not None:
-                del self.open[answer.number]
-                found.append((items, answer))
-        return found
+            if answer.run == self.run and answer.number in self.open:
+                return self.open.pop(answer.number), answer
+        return None
 
     def lost(self) -> tuple[tuple[Item, ...], bool] | None:
         """Return a shard that nobody has any more, and whether somebody had begun it; it is no longer open."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from backend.embedding.stage import Item
+from backend.embedding.stage import Item, may_travel
 from ml.quality import MEASURES
 from ml.segments import KEY_BYTES
 
@@ -17,8 +17,6 @@ from ml.segments import KEY_BYTES
 SHARD_SIZE = 512
 # shards that wait or run at the same time: a few for each of dozens of workers, and megabytes in Redis
 WINDOW = 128
-# longest URI that goes through Redis; data: URIs are images, and never do
-MAX_URI = 2_000
 # longest reason that comes back, and longest answer that is read
 MAX_ERROR = 500
 MAX_ANSWER = SHARD_SIZE * (2 * MAX_ERROR + 200)
@@ -134,11 +132,6 @@ class Answer:
         _check(isinstance(worker, str) and isinstance(why, str) and isinstance(counts, dict), "parts")
         _check(isinstance(rows, list) and len(rows) <= SHARD_SIZE, "rows")
         return cls(run, number, worker, tuple(_found(row) for row in rows), why, counts)
-
-
-def may_travel(uri: str) -> bool:
-    """Tell whether an image's URI may go through Redis: it is neither long nor the image itself."""
-    return 0 < len(uri) <= MAX_URI and uri[:5].lower() != "data:"
 
 
 def _found(row: Any) -> Found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -145,6 +146,22 @@ def test_all_connected_projects_are_looked_at(doctor: Doctor, settings: Settings
         make_project(settings, project)
     said = doctor(settings)
     assert {project for check, project in said.found if check == "webhook"} == {3, 5}
+
+
+# Ray -----------------------------------------------------------------------------------------------
+
+
+def test_ray_that_is_there_and_that_is_not(
+    doctor: Doctor, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert doctor(settings)["ray"]["status"] == "skipped"
+    assert doctor(settings, EMBED_ENGINE="ray")["ray"]["status"] == "ok"
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        assert address in doctor(settings, EMBED_ENGINE="ray", RAY_ADDRESS=address)["ray"]["line"]
+    assert "ray" in doctor(settings, EMBED_ENGINE="ray", RAY_ADDRESS=address).failed()
+    monkeypatch.setattr("backend.embedding.ray_data.REQUIRED", ("ray_that_is_not_there",))
+    assert "not installed" in doctor(settings, EMBED_ENGINE="ray")["ray"]["line"]
 
 
 # weights -------------------------------------------------------------------------------------------

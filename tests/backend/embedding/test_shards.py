@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.embedding import Embedded, shards
+from backend.embedding import shards
 from backend.embedding.local import LocalEngine
 from backend.jobs.base import LeaseLost, Stopped
 from backend.jobs.distributed import board, shard_worker
@@ -59,11 +59,18 @@ def expected(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Re
     return alone
 
 
-def assert_same(one: Embedded, other: Embedded) -> None:
-    assert one.keys == other.keys
-    assert one.errors == other.errors
-    np.testing.assert_array_equal(one.vectors, other.vectors)
-    np.testing.assert_array_equal(one.measures, other.measures)
+def assert_same(one: Refresh, other: Refresh, uris: list[str] = URIS) -> None:
+    """Both come to the same, in memory and on disk."""
+    found, expected = one.embed(uris), other.embed(uris)
+    for name in ("keys", "errors"):
+        assert getattr(found, name) == getattr(expected, name)
+    for name in ("vectors", "measures"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    assert known(one) == known(other)
+
+
+def known(refresh: Refresh) -> dict[str, tuple[object, ...]]:
+    return {uri: (c.key, c.error, c.measures) for uri, c in refresh.store.contents().items()}
 
 
 def gently(worker: ShardWorker, sealed: str) -> object:
@@ -75,7 +82,7 @@ def gently(worker: ShardWorker, sealed: str) -> object:
 def test_one_worker_alone_does_all_and_leaves_nothing_in_redis(
     refresh: Refresh, expected: Refresh, redis_server: RedisServer
 ) -> None:
-    assert_same(refresh.embed(URIS), expected.embed(URIS))
+    assert_same(refresh, expected)
     assert sorted(refresh.parts.files.fetched) == sorted(URIS)
     assert refresh.reports[-1] == (len(URIS), len(URIS))
     left = {key.decode() for key in redis_server.client().scan_iter("*")}
@@ -87,13 +94,11 @@ def test_two_share_the_work_and_the_state_is_the_same(
 ) -> None:
     helper.instead = gently
     with tally() as counts, helper:
-        found = refresh.embed(URIS)
-    with tally() as by_one:
-        assert_same(found, expected.embed(URIS))
+        assert_same(refresh, expected)
     assert helper.parts.files.fetched
     assert refresh.parts.files.fetched
     assert sorted(helper.parts.files.fetched + refresh.parts.files.fetched) == sorted(URIS)
-    assert counts == by_one == {IMAGES: {"embedded": 300, "broken": 2}}
+    assert counts == {IMAGES: {"embedded": 2 * 300, "broken": 2 * 2}}, "of both"
     assert set(helper.outcomes) == {"embedded"}
     dones = [done for done, _ in refresh.reports]
     assert dones == sorted(dones)
@@ -145,11 +150,10 @@ def test_what_a_dead_worker_had_begun_is_done_here_one_at_a_time(
     monkeypatch.setattr("backend.casualties.Casualties.one_by_one", one_by_one)
     helper.instead = die
     with tally() as counts, helper:
-        found = refresh.embed(URIS)
-    assert_same(found, expected.embed(URIS))
+        assert_same(refresh, expected)
     assert len(begun) == 1
     assert set(alone) == {uri for _, uri in begun[0].items}
-    assert counts == {IMAGES: {"embedded": 300, "broken": 2}}
+    assert counts == {IMAGES: {"embedded": 2 * 300, "broken": 2 * 2}}, "of both"
 
 
 def test_shards_that_vanish_unbegun_are_simply_done(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from backend.embedding.stage import MAX_URI
 from backend.jobs.distributed import shard_worker
 from backend.jobs.distributed.board import Board, answers_key, run_key
 from backend.jobs.distributed.jobs import EMBED, SERIALIZER, LineupJob, provide, queue
@@ -17,7 +18,7 @@ from backend.jobs.distributed.link import link
 from backend.jobs.distributed.rq_worker import InProcessWorker
 from backend.jobs.distributed.seal import Forged, Seal
 from backend.jobs.distributed.shard_worker import ShardWorker
-from backend.jobs.distributed.shards import MAX_URI, SHARD_SIZE, Answer, Found, Malformed, Shard
+from backend.jobs.distributed.shards import SHARD_SIZE, Answer, Found, Malformed, Shard
 from backend.settings import Settings
 from tests.backend.embedding.shared import Parts, make_parts
 from tests.backend.trained import make_settings
@@ -170,12 +171,12 @@ def test_a_stolen_password_passes_no_results_off(
     board.publish(SHARD.items)
     forged = Answer(board.run, 0, "one", (Found(0, KEY, None, bytes(28)),))
     connection.rpush(answers_key(board.run), forged.to_json(), "0" * 64 + forged.to_json(), "x")
-    assert board.answers() == []
+    assert board.answer() is None
     assert board.open == {0: SHARD.items}
     assert caplog.text.count("is not believed") == 3
     # an honest one, but of another pass
     connection.rpush(answers_key(board.run), Seal(settings).put("answer", ANSWER.to_json()))
-    assert board.answers() == []
+    assert board.answer() is None
     board.close()
 
 
@@ -203,7 +204,10 @@ def test_a_shard_runs_in_rq_and_leaves_no_uri_behind(worker: ShardWorker, wanted
         ["embed"], "tests", link(worker.settings, 5.0), lambda: None, lambda: next(ran, None) is None
     )
     rq.work(logging_level="WARNING")
-    (items, answer), *more = board.answers()
-    assert (items, more, len(answer.found)) == (wanted.items, [], 3)
+    answered = board.answer()
+    assert answered is not None
+    assert answered[0] == wanted.items
+    assert len(answered[1].found) == 3
+    assert board.answer() is None
     assert not worker.connection.exists(job.key)
     board.close()
