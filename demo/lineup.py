@@ -14,11 +14,11 @@ import httpx
 
 from backend.connect import connect
 from backend.jobs.open import open_hints
-from backend.project import SNAPSHOT
+from backend.project import open_registry, project_status
 from backend.registry import VersionRegistry
 from backend.settings import Settings
-from backend.snapshot import SnapshotStore
-from backend.status import LastRefresh, read_status
+from backend.snapshot import SNAPSHOT, SnapshotStore
+from backend.status import LastRefresh
 from demo.label_studio import ROOT, LabelStudioServer, die_with_parent, free_port, stop_process
 
 START_TIMEOUT = 60.0
@@ -176,13 +176,13 @@ class LineupServer:
             If it does not catch up in ``timeout`` seconds, with the last error.
         """
         settings = self.settings
-        hints, folder = open_hints(settings), settings.project_dir(project_id)
+        hints = open_hints(settings)
         deadline = time.monotonic() + timeout
         try:
             while True:
                 # hints are read first: a refresh forgets them only after it has written its status
                 waiting = project_id in hints.pending()
-                status = read_status(folder)
+                status = project_status(settings, project_id)
                 last = status.last_refresh
                 if (
                     not waiting
@@ -222,4 +222,4 @@ class LineupServer:
 
     def registry(self, project_id: int) -> VersionRegistry:
         """Return the versions of a project."""
-        return VersionRegistry(self.settings.project_dir(project_id) / "versions")
+        return open_registry(self.settings, project_id)

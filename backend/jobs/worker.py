@@ -19,6 +19,8 @@ from backend.jobs.locks import announce_worker, project_lock
 from backend.jobs.running import Refreshes, RefreshRun, idle_counts
 from backend.logs import configure
 from backend.settings import Settings, get_settings
+from backend.shared.folder import share
+from backend.shared.refreshes import SharedRefreshes
 
 log = logging.getLogger(__name__)
 
@@ -174,11 +176,15 @@ def make_worker(settings: Settings, queues: Sequence[str] = ()) -> Endless:
     """Return the worker of the mode the settings ask for; ``queues`` restricts one that works for Redis."""
     from backend.refresh import Refresher
 
-    if not settings.redis_url.get_secret_value():
-        return Worker(settings, HintStore(settings.model_dir), Refresher(settings))
+    alone = not settings.redis_url.get_secret_value()
+    refresher: Refreshes = Refresher(settings)
+    if shared := share(settings):
+        refresher = SharedRefreshes(refresher, shared, alone=alone)
+    if alone:
+        return Worker(settings, HintStore(settings.model_dir), refresher)
     from backend.jobs.distributed.worker import DistributedWorker
 
-    return DistributedWorker(settings, Refresher(settings), queues)
+    return DistributedWorker(settings, refresher, queues)
 
 
 def work(settings: Settings, parent: int | None, queues: Sequence[str] = ()) -> None:

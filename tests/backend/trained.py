@@ -11,10 +11,9 @@ import numpy as np
 from PIL import Image
 
 from backend.labelstudio.config import find_kind
-from backend.project import SNAPSHOT
 from backend.registry import Version, VersionRegistry
 from backend.settings import Settings
-from backend.snapshot import Content, ProjectInfo, SnapshotStore
+from backend.snapshot import SNAPSHOT, Content, ProjectInfo, SnapshotStore
 from ml.embedders import make_embedder
 from ml.heads.head import Head
 from ml.vectors import VectorStore, content_key

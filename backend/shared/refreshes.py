@@ -1,0 +1,89 @@
+"""Refreshes of projects whose state is shared: each one begins with what the last one left, wherever that was."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from contextlib import suppress
+
+from backend.jobs.base import LeaseLost, Stopped
+from backend.jobs.running import Progress, Refreshes, Result
+from backend.shared.bucket import SharedFolderError
+from backend.shared.folder import SharedFolder
+from backend.shared.project import SharedProject
+
+log = logging.getLogger(__name__)
+
+
+class SharedRefreshes:
+    """Runs another one's refreshes between taking a project's state from the store and giving it back.
+
+    Parameters
+    ----------
+    inner : Refreshes
+    shared : SharedFolder
+    alone : bool
+        Whether no lease keeps other machines from the projects, so that somebody else's state means trouble.
+    """
+
+    def __init__(self, inner: Refreshes, shared: SharedFolder, *, alone: bool) -> None:
+        self._inner = inner
+        self._shared = shared
+        self._alone = alone
+        self._taken: set[int] = set()
+
+    def known_projects(self) -> list[int]:
+        """Return the projects that any machine is connected to."""
+        return self._inner.known_projects()
+
+    def refresh(self, project_id: int, reasons: Collection[str], progress: Progress) -> Result:
+        """Refresh a project; ``progress`` raises where this worker may not go on, or push."""
+        project = self._shared.project(project_id)
+        self._take(project)
+
+        def report(step: str, done: int, total: int) -> None:
+            progress(step, done, total)
+            project.keep()
+
+        try:
+            result = self._inner.refresh(project_id, reasons, report)
+        except LeaseLost:
+            raise
+        except Exception:
+            self._save(project, progress)
+            raise
+        with suppress(Stopped):  # what has ended is not put off
+            progress("share", 0, 1)
+        project.push()
+        return result
+
+    def idle_step(self, project_id: int, interrupted: Callable[[], bool]) -> bool:
+        """Do a piece of idle work, and push what it came to."""
+        more = self._inner.idle_step(project_id, interrupted)
+        # should the project be another one's by now, its turn is the higher one
+        self._shared.project(project_id).push()
+        return more
+
+    def forget(self, project_id: int) -> None:
+        """Drop what is known of a project from the last refresh here."""
+        self._inner.forget(project_id)
+
+    def _take(self, project: SharedProject) -> None:
+        if project.take():
+            self._inner.forget(project.id)
+            if self._alone and project.id in self._taken:
+                log.error(
+                    "project %d: another Lineup without REDIS_URL has written to the same MODEL_DIR: both do all work, "
+                    "and undo each other's. Stop one of them, or set REDIS_URL for both",
+                    project.id,
+                )
+        self._taken.add(project.id)
+
+    def _save(self, project: SharedProject, progress: Progress) -> None:
+        """Push what a refresh came to that did not end, if this worker may: its successor need not do it again."""
+        try:
+            with suppress(Stopped):
+                progress("share", 0, 1)
+            project.push()
+        except (LeaseLost, SharedFolderError) as error:
+            log.warning("project %d: what was done stays on this machine for now: %s", project.id, error)
