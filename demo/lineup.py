@@ -40,6 +40,8 @@ class LineupServer:
         A running one.
     model_dir : Path
         Lineup's folder; the log goes there too.
+    shared : str
+        Address of an object store for MODEL_DIR; the folder has the log then, and nothing else.
     port : int
         Port on loopback; 0 means any free one.
     **more
@@ -47,11 +49,18 @@ class LineupServer:
     """
 
     def __init__(
-        self, label_studio: LabelStudioServer, model_dir: Path, *, port: int = 0, **more: Any
+        self,
+        label_studio: LabelStudioServer,
+        model_dir: Path,
+        *,
+        port: int = 0,
+        shared: str = "",
+        **more: Any,
     ) -> None:
         self.label_studio = label_studio
         self.model_dir = model_dir.resolve()
         self.port = port
+        self.shared = shared
         self.more = more
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -74,7 +83,7 @@ class LineupServer:
         return {
             "label_studio_url": self.label_studio.url,
             "label_studio_api_key": self.label_studio.token,
-            "model_dir": self.model_dir,
+            "model_dir": self.shared or self.model_dir,
             "host": "127.0.0.1",
             "port": self.port,
             "lineup_url": self.url,

@@ -28,10 +28,19 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
 
 
 class WorkerProcess:
-    """One `lineup worker` beside a server that uses Redis."""
+    """One `lineup worker` beside a server that uses Redis.
 
-    def __init__(self, server: LineupServer, name: str) -> None:
+    Parameters
+    ----------
+    server : LineupServer
+    name : str
+    **more
+        Settings in which it differs from the server, by field name.
+    """
+
+    def __init__(self, server: LineupServer, name: str, **more: object) -> None:
         self.server = server
+        self.more = {key.upper(): str(value) for key, value in more.items()}
         self.log_path = server.model_dir / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -42,7 +51,7 @@ class WorkerProcess:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "backend.cli", "worker", "--queue", "refresh"],
                 cwd=self.server.model_dir,
-                env=self.server.environment(),
+                env=self.server.environment() | self.more,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -198,7 +198,7 @@ def test_a_killed_upload_leaves_nothing_visible_and_is_made_again(
 def test_a_bucket_that_is_away_keeps_nothing_half(machine: Machine, s3: S3Server) -> None:
     one = store(machine("one"))
     put(one, 1)
-    with s3.refusing(lambda method, path: (503, "SlowDown", "not now") if path.endswith(KEYS) else None):
+    with s3.refusing(lambda method, path: (400, "AccountProblem", "none") if path.endswith(KEYS) else None):
         with pytest.raises(SharedFolderError, match=r"MODEL_DIR=s3://.* cannot be written"):
             put(one, 2)
         expect(one, 1)
