@@ -15,6 +15,7 @@ from backend.doctor.order import check_order
 from backend.doctor.outcome import Outcome
 from backend.doctor.reach import check_callback, check_private_addresses
 from backend.doctor.redis_server import check_redis
+from backend.doctor.shared import check_shared
 from backend.doctor.storage import check_local_files
 from backend.doctor.task import check_task
 from backend.doctor.tokens import check_legacy_tokens, check_rights, check_token
@@ -59,6 +60,7 @@ CHECKS = (
     Check("order", check_order, ("label config",), True),
     Check("redis", check_redis),
     Check("worker", check_worker, ("redis",)),
+    Check("shared folder", check_shared),
     Check("disk", check_disk),
     Check("weights", check_weights),
     Check("gpu", check_gpu),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from backend.jobs.embedded import to_environment
 from backend.settings import Settings
 
 
@@ -69,6 +70,10 @@ def test_a_model_dir_in_an_object_store_has_a_working_folder_here(tmp_path: Path
     assert one.model_dir == made("S3://bucket//lineup", model_cache=tmp_path).model_dir
     assert one.model_dir != made("s3://bucket/other", model_cache=tmp_path).model_dir
     assert made("s3://bucket/lineup").model_dir.parent == Path.home() / ".cache/lineup"
+    assert {name: to_environment(one)[name] for name in ("MODEL_DIR", "MODEL_CACHE")} == {
+        "MODEL_DIR": "s3://bucket/lineup",
+        "MODEL_CACHE": str(tmp_path),
+    }
     assert pickle.loads(pickle.dumps(one)) == one  # noqa: S301 - as it is handed to a child process
 
 

@@ -21,7 +21,7 @@ from tests.docker.dockerfile import environment, read_stages
 
 FILES = ("docker-compose.yml", "docker-compose.gpu.yml")
 # settings that a compose network decides, not the person who writes .env
-FIXED = {"LABEL_STUDIO_URL", "LINEUP_URL", "REDIS_URL", "HOST", "PORT", "MODEL_DIR"}
+FIXED = {"LABEL_STUDIO_URL", "LINEUP_URL", "REDIS_URL", "HOST", "PORT"}
 
 
 @pytest.fixture(scope="module")
@@ -164,8 +164,8 @@ def test_addresses_lead_to_services_and_their_ports(stack: dict[str, Any], last_
         "REDIS_URL": ("redis", "6379"),
     }
     image = environment(last_stage)
-    assert {name: environ[name] for name in ("HOST", "PORT", "MODEL_DIR")} == {
-        name: image[name] for name in ("HOST", "PORT", "MODEL_DIR")
+    assert {name: environ[name] for name in ("HOST", "PORT")} == {
+        name: image[name] for name in ("HOST", "PORT")
     }
     for name, inside in {"label-studio": "8080", "lineup": image["PORT"]}.items():
         [port] = stack["services"][name]["ports"]

@@ -37,10 +37,11 @@ def stack(
             "lease_seconds": 3.0,
             "poll_interval": 60.0,
             "log_level": "DEBUG",
-            "model_dir": f"s3://{s3.bucket()}/lineup",
             "model_cache": folder / "of the server",
         }
-        with LineupServer(label_studio, folder / "logs", **more) as server:
+        with LineupServer(
+            label_studio, folder / "logs", shared=f"s3://{s3.bucket()}/lineup", **more
+        ) as server:
             workers = [
                 WorkerProcess(server, name, model_cache=folder / f"of worker {name}")
                 for name in ("one", "two")
@@ -60,9 +61,8 @@ def assert_the_same_everywhere(stack: Stack, tmp_path: Path) -> None:
     """What a further machine finds in the bucket is what stands in Label Studio."""
     stack.assert_converged()
     server, project = stack.server, stack.project
-    further = Settings(
-        **{**server.settings.model_dump(), "model_dir": server.settings.model_url, "model_cache": tmp_path}
-    )
+    given = {**server.settings.model_dump(), "model_dir": server.shared, "model_cache": tmp_path}
+    further = Settings(_env_file=None, **given)  # type: ignore[call-arg]
     deadline = time.monotonic() + 30
     while True:
         with project_turn(further, project.id):
