@@ -22,6 +22,8 @@ from tests.e2e.workers import WorkerProcess, secrets_in, wait_for
 from tests.redis_server import RedisServer
 from tests.s3_server import SECRET, S3Server
 
+SIZE = 48
+
 
 @pytest.fixture(scope="module")
 def stack(
@@ -37,6 +39,7 @@ def stack(
             "lease_seconds": 3.0,
             "poll_interval": 60.0,
             "log_level": "DEBUG",
+            "head_size": 12,
             "model_cache": folder / "of the server",
         }
         with LineupServer(
@@ -46,12 +49,12 @@ def stack(
                 WorkerProcess(server, name, model_cache=folder / f"of worker {name}")
                 for name in ("one", "two")
             ]
-            project = make_project(label_studio, "on S3", size=80, labelled=30, wrong=0)
+            project = make_project(label_studio, "on S3", size=SIZE, labelled=20, wrong=0)
             try:
                 for worker in workers:
                     worker.start()
                 server.connect(project.id)
-                yield Stack(redis, server, workers, project, 30)
+                yield Stack(redis, server, workers, project, 20)
             finally:
                 for worker in workers:
                     worker.stop()
@@ -103,10 +106,7 @@ def test_either_worker_goes_on_where_the_other_ended(stack: Stack, tmp_path: Pat
         stack.assert_converged()
     assert all(worker.refreshes(stack.project.id) for worker in stack.workers), "both took their turn"
     assert_the_same_everywhere(stack, tmp_path)
-    embedded = sum(worker.log.count("embed") for worker in stack.workers)
-    assert embedded
-    counts = stack.status().counts["images"]
-    assert counts == {"embedded": 80}, "no image was embedded twice"
+    assert stack.status().counts["images"] == {"embedded": SIZE}, "no image was embedded twice"
 
 
 @pytest.mark.parametrize("step", ["publish predictions", "publish fields"])
@@ -122,7 +122,6 @@ def test_a_worker_killed_while_it_publishes_is_taken_over_from(
     wait_for(at_it, f"no refresh comes to {step!r}")
     victim, survivor = stack.running()
     victim.kill()
-    assert "reconcile" not in survivor.log
     stack.annotate(1)
     assert_the_same_everywhere(stack, tmp_path)
     assert "a publish elsewhere did not end" in survivor.log
