@@ -5,10 +5,10 @@ ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 RUN python -m venv /opt/lineup
-COPY requirements.txt ./
+COPY requirements.txt requirements-s3.txt ./
 RUN grep -E '^(torch|torchvision)==' requirements.txt > torch.txt \
     && /opt/lineup/bin/pip install ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} -r torch.txt
-RUN /opt/lineup/bin/pip install -r requirements.txt
+RUN /opt/lineup/bin/pip install -r requirements.txt -r requirements-s3.txt
 
 FROM dependencies AS package
 COPY pyproject.toml README.md LICENSE ./
@@ -26,7 +26,7 @@ COPY --from=dependencies /opt/lineup /opt/lineup
 COPY --from=package /wheels /wheels
 RUN /opt/lineup/bin/pip install --no-cache-dir --no-deps --no-index /wheels/*.whl
 ENV PATH=/opt/lineup/bin:$PATH PYTHONUNBUFFERED=1 \
-    HOST=0.0.0.0 PORT=9090 MODEL_DIR=/data/models HF_HOME=/data/cache
+    HOST=0.0.0.0 PORT=9090 MODEL_DIR=/data/models MODEL_CACHE=/data/cache HF_HOME=/data/cache
 WORKDIR /home/lineup
 VOLUME ["/data/models", "/data/cache"]
 EXPOSE 9090

@@ -24,7 +24,7 @@ from backend.limits import LimitsMiddleware
 from backend.logs import log_fields
 from backend.metrics import CONTENT_TYPE, Metrics
 from backend.predict import Predictor
-from backend.project import Project
+from backend.project import Project, open_registry, project_status
 from backend.protocol import (
     MalformedBody,
     PredictBody,
@@ -35,9 +35,9 @@ from backend.protocol import (
     parse_project,
 )
 from backend.rates import WRONG_PASSWORD, Rates, client_of
-from backend.registry import UNTRAINED, VersionNotFound, VersionRegistry
+from backend.registry import UNTRAINED, VersionNotFound
 from backend.settings import Settings
-from backend.status import read_status
+from backend.shared.folder import share
 
 log = logging.getLogger(__name__)
 
@@ -108,22 +108,24 @@ class Service:
     def health(self) -> dict[str, Any]:
         """Return what is served and whether the worker runs."""
         projects = {str(project_id): self._project(project_id) for project_id in Project.known(self.settings)}
+        shared = share(self.settings)
         return {
             "status": "UP",
             "model_class": "Lineup",
             "version": __version__,
             "worker": {"alive": self.queue.alive, "restarts": self.queue.restarts},
             "queue": {"problem": self.queue.problem},
+            "model_dir": {"problem": shared.bucket.problem if shared else None},
             "projects": projects,
         }
 
     def versions(self, project_id: int | None) -> list[str]:
         """Return the stored versions, oldest first: of one project or of all."""
         projects = Project.known(self.settings) if project_id is None else [project_id]
-        return [version for project in projects for version in self._registry(project).ids()]
+        return [version for project in projects for version in open_registry(self.settings, project).ids()]
 
     def _project(self, project_id: int) -> dict[str, Any]:
-        status = read_status(self.settings.project_dir(project_id))
+        status = project_status(self.settings, project_id)
         version = self.predictor.version(project_id)
         manifest = self._manifest(project_id, version)
         return {
@@ -135,12 +137,9 @@ class Service:
 
     def _manifest(self, project_id: int, version: str) -> dict[str, Any]:
         try:
-            return {} if version == UNTRAINED else self._registry(project_id).manifest(version)
+            return {} if version == UNTRAINED else open_registry(self.settings, project_id).manifest(version)
         except VersionNotFound as error:
             return {"note": f"{error}; run: lineup refresh --project {project_id}"}
-
-    def _registry(self, project_id: int) -> VersionRegistry:
-        return VersionRegistry(self.settings.project_dir(project_id) / "versions")
 
 
 def create_app(settings: Settings, queue: RefreshQueue | None = None) -> FastAPI:

@@ -17,13 +17,14 @@ from rich.console import Console
 
 from backend.doctor.command import doctor
 from backend.jobs.base import QueueUnavailable
-from backend.jobs.locks import project_lock
-from backend.jobs.open import distributed, living_workers, open_hints, open_queue
+from backend.jobs.open import distributed, living_workers, open_hints, open_queue, project_claim
 from backend.logs import configure
-from backend.project import SNAPSHOT, Project, pin
-from backend.registry import UNTRAINED, VersionNotFound, VersionRegistry
+from backend.project import Project, open_registry, pin, project_status, project_turn
+from backend.registry import UNTRAINED, VersionNotFound
 from backend.settings import Settings, get_settings
-from backend.status import Status, read_status
+from backend.shared.folder import share
+from backend.snapshot import SNAPSHOT
+from backend.status import Status
 from backend.tables import status_table, versions_table
 
 app = typer.Typer(
@@ -69,13 +70,15 @@ class Failure(Exception):
 
 def _settings() -> Settings:
     try:
-        return get_settings()
+        settings = get_settings()
     except ValidationError as error:
         lines = [
             f"{'.'.join(map(str, item['loc'])).upper() or 'settings'}: {item['msg']}"
             for item in error.errors()
         ]
         raise Failure("a setting is wrong:\n  " + "\n  ".join(lines), 2) from None
+    share(settings)  # what an object store needs is told before anything starts
+    return settings
 
 
 def _with_label_studio() -> Settings:
@@ -110,15 +113,15 @@ def _clear_errors() -> Iterator[None]:
     raise typer.Exit(code)
 
 
-def _require_known(settings: Settings, project_id: int) -> Path:
-    folder = settings.project_dir(project_id)
-    if not (folder / SNAPSHOT).exists():
-        known = ", ".join(map(str, Project.known(settings))) or "none"
-        raise Failure(
-            f"project {project_id} is not known in MODEL_DIR={settings.model_dir} (known: {known}). "
-            f"Connect it: lineup connect --project {project_id}"
-        )
-    return folder
+def _require_known(settings: Settings, project_id: int) -> None:
+    projects = Project.known(settings)
+    if project_id in projects or (settings.project_dir(project_id) / SNAPSHOT).exists():
+        return
+    known = ", ".join(map(str, projects)) or "none"
+    raise Failure(
+        f"project {project_id} is not known in MODEL_DIR={settings.model_name} (known: {known}). "
+        f"Connect it: lineup connect --project {project_id}"
+    )
 
 
 @app.command()
@@ -248,7 +251,7 @@ def _follow(settings: Settings, project_id: int, upto: int, deadline: float) -> 
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("waiting", total=None)
         while time.monotonic() < deadline:
-            status = read_status(settings.project_dir(project_id))
+            status = project_status(settings, project_id)
             if status.state == "idle" and status.last_refresh and status.last_refresh.upto >= upto:
                 return status
             if status.state == "failed" and status.last_error and status.last_error.upto >= upto:
@@ -277,7 +280,7 @@ def _warn_without_worker(settings: Settings) -> None:
 def _no_worker(settings: Settings) -> str:
     if distributed(settings):
         return "No worker takes jobs from REDIS_URL"
-    return f"No worker runs on MODEL_DIR={settings.model_dir}"
+    return f"No worker runs on MODEL_DIR={settings.model_name}"
 
 
 def _start_worker(settings: Settings) -> str:
@@ -319,7 +322,9 @@ def versions(project: ProjectOption) -> None:
     Example: `lineup versions --project 7`
     """
     with _clear_errors():
-        console.print(versions_table(VersionRegistry(_require_known(_settings(), project) / "versions")))
+        settings = _settings()
+        _require_known(settings, project)
+        console.print(versions_table(open_registry(settings, project)))
 
 
 @app.command()
@@ -336,18 +341,20 @@ def rollback(
     """
     with _clear_errors():
         settings = _settings()
-        registry = VersionRegistry(_require_known(settings, project) / "versions")
+        _require_known(settings, project)
+        registry = open_registry(settings, project)
         served, stored = registry.published() or UNTRAINED, registry.ids()
         if version is None:
             before = stored[: stored.index(served)] if served in stored else []
             if not before:
                 raise Failure(f"no version before {served}; see: lineup versions --project {project}")
             version = before[-1]
-        with project_lock(settings.project_dir(project)) as held:
+        with project_claim(settings, project) as held:
             if not held:
                 raise Failure(f"project {project} is being refreshed; try again in a moment")
-            registry.publish(version)
-            pin(settings, project)
+            with project_turn(settings, project):
+                registry.publish(version)
+                pin(settings, project)
         open_hints(settings).add(project, "rollback")
         console.print(f"Project {project} serves [bold]{version}[/] (before: {served}).", highlight=False)
         _warn_without_worker(settings)
@@ -416,8 +423,8 @@ def worker(
 ) -> None:
     """Run a worker alone, until Ctrl-C or SIGTERM: any number, on any machines.
 
-    With REDIS_URL it takes jobs from there; every worker and server must see the same MODEL_DIR. Without it, it is a
-    worker beside a server of another kind (`backend.sdk`) on the same machine.
+    With REDIS_URL it takes jobs from there; all workers and servers share one MODEL_DIR, in an object store or a folder
+    that all see. Without it, it is a worker beside a server of another kind (`backend.sdk`) on the same machine.
 
     Example: `REDIS_URL=redis://:password@redis:6379/0 lineup worker --queue refresh`
     """

@@ -12,7 +12,7 @@ from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.config import find_kind
 from backend.labelstudio.reader import read_project
 from backend.labelstudio.webhooks import ensure_webhook
-from backend.project import TAKE_BACK, Project
+from backend.project import Project
 from backend.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -68,9 +68,7 @@ def connect(settings: Settings, project_id: int) -> Connected:
         password=settings.basic_auth_pass.get_secret_value(),
     )
     ensure_webhook(client, project_id, settings.lineup_url, webhook_headers(settings))
-    project = Project.open(settings, info)
-    # connecting is a person's word: what Lineup had left alone is its own again
-    project.store.set_meta(TAKE_BACK, True)
+    Project.open(settings, info)
     open_hints(settings).add(project_id, "connect")
     return Connected(project_id, info.title, kind.name, settings.lineup_url, f"{settings.lineup_url}/webhook")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import json
 import logging
+import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,15 +17,15 @@ from backend.settings import Settings
 
 # libraries whose debug lines hold headers, signed addresses or task data
 _TALKATIVE = (
-    "httpcore",
-    "httpx",
-    "urllib3",
-    "label_studio_sdk",
-    "asyncio",
-    "PIL",
-    "rq",
-    "multipart",
-    "faiss",
+    *("httpcore", "httpx", "urllib3", "label_studio_sdk", "asyncio", "PIL", "rq", "multipart", "faiss"),
+    *("botocore", "aiobotocore", "s3fs", "gcsfs", "adlfs", "azure", "fsspec", "aiohttp"),
+)
+# what the libraries of object stores read themselves
+_STORE_KEYS = (
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AZURE_STORAGE_ACCOUNT_KEY",
+    "AZURE_STORAGE_SAS_TOKEN",
 )
 # legacy tokens after their keyword, and personal access tokens with what is exchanged for them
 _TOKENS = re.compile(r"(?<=Token )[0-9a-f]{40}|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*|(?<=Basic )[A-Za-z0-9+/=]{8,}")
@@ -71,9 +72,10 @@ def configure(settings: Settings, role: str) -> None:
 
 
 def secrets(settings: Settings) -> list[str]:
-    """Return the values of all secret settings that are set, the longest first."""
+    """Return the values of all secret settings that are set, and of an object store's keys, the longest first."""
     values = (getattr(settings, name) for name in type(settings).model_fields)
     found = {value.get_secret_value() for value in values if isinstance(value, SecretStr)}
+    found |= {os.environ.get(name, "") for name in _STORE_KEYS}
     return sorted((value for value in found if len(value) >= _SHORTEST), key=len, reverse=True)
 
 

@@ -11,9 +11,9 @@ from prometheus_client.registry import Collector
 
 from backend import __version__
 from backend.jobs.base import QueueUnavailable, RefreshQueue
-from backend.project import Project
+from backend.project import Project, project_status
 from backend.settings import Settings
-from backend.status import Status, read_status
+from backend.status import Status
 from backend.tally import ERRORS, IMAGES, REFRESHES, STEPS, WRITES
 
 # Label Studio gives up after 100 s
@@ -109,7 +109,7 @@ class StateCollector(Collector):
             for key, (name, label, text) in COUNTERS.items()
         }
         for project_id in Project.known(self.settings):
-            status = read_status(self.settings.project_dir(project_id))
+            status = project_status(self.settings, project_id)
             project = str(project_id)
             for name, value in _numbers(status).items():
                 if value is not None:

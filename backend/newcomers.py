@@ -115,9 +115,8 @@ def _embed(
 ) -> dict[str, str | None]:
     """Embed one batch; runs in the child."""
     from backend.embedding import EmbeddingRoom
-    from backend.project import SNAPSHOT
     from backend.refresh import Refresher
-    from backend.snapshot import SnapshotStore
+    from backend.snapshot import SNAPSHOT, SnapshotStore
 
     if _Child.refresher is None or _Child.refresher.settings != settings:
         _Child.refresher = Refresher(settings)

@@ -15,10 +15,11 @@ from backend.columns import PRIORITY
 from backend.labelstudio.config import UnsupportedConfig, find_kind
 from backend.labelstudio.kind import Kind
 from backend.newcomers import Newcomers
-from backend.project import SNAPSHOT
-from backend.registry import UNTRAINED, VersionNotFound, VersionRegistry
+from backend.project import open_registry
+from backend.registry import UNTRAINED, VersionNotFound
 from backend.settings import Settings
-from backend.snapshot import SnapshotStore
+from backend.shared.folder import share
+from backend.snapshot import SNAPSHOT, SnapshotStore
 from backend.vectors import open_vectors
 from ml.learners import Learner, ServingHead, find_learner
 from ml.vectors import VectorStore
@@ -64,7 +65,7 @@ class Predictor:
 
     def version(self, project_id: int) -> str:
         """Return the served version's id, ``untrained`` before the first."""
-        return self._registry(project_id).published() or UNTRAINED
+        return open_registry(self.settings, project_id).published() or UNTRAINED
 
     def predict(
         self, project_id: int | None, tasks: Sequence[dict[str, Any]], label_config: str | None
@@ -144,6 +145,10 @@ class Predictor:
     ) -> tuple[np.ndarray, list[str | None]]:
         """Return vectors of shape (n, d), and for each task None or why it has none."""
         vectors, why = self._look_up(served, store, uris)
+        if _NEW in why and (shared := share(self.settings)):
+            # a worker elsewhere may have met the image since this machine's snapshot
+            shared.project(project_id).freshen()
+            vectors, why = self._look_up(served, store, uris)
         new: dict[str, int] = {}
         for task, uri, reason in zip(tasks, uris, why, strict=True):
             if uri and reason == _NEW:
@@ -181,14 +186,11 @@ class Predictor:
                     why[row] = None
         return vectors, why
 
-    def _registry(self, project_id: int) -> VersionRegistry:
-        return VersionRegistry(self.settings.project_dir(project_id) / "versions")
-
     def _load(self, project_id: int, version: str) -> _Served:
         with self._lock:
             served = self._served.get(project_id)
             if served is None or served.version != version:
-                loaded = self._registry(project_id).load(version)
+                loaded = open_registry(self.settings, project_id).load(version)
                 manifest = loaded.manifest
                 kind, fingerprint = manifest["kind"], manifest["fingerprint"]
                 learner = find_learner(kind)

@@ -3,34 +3,45 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from backend.registry import UNTRAINED, Version, VersionRegistry
 from backend.settings import Settings
-from backend.snapshot import ProjectInfo, SnapshotStore
+from backend.shared.folder import share
+from backend.shared.project import SharedProject
+from backend.shared.registry import SharedRegistry
+from backend.snapshot import SNAPSHOT, ProjectInfo, SnapshotStore
+from backend.status import Status, read_status, write_status
 
 log = logging.getLogger(__name__)
 
-SNAPSHOT = "snapshot.sqlite"
 GONE = "gone"
+VERSIONS = "versions"
 # digests of what was learned last, and of what a person's rollback set aside
 LEARNED, PINNED = "learned", "pinned"
 # whether the next refresh takes tabs and sampling back from whoever changed them
 TAKE_BACK = "take_back"
-# whether a publish has begun and not ended: what stands in Label Studio is not known for certain then
-PUBLISHING = "publishing"
 # suspicion from which a label was suspect at the last refresh
 THRESHOLD = "review_threshold"
 
 
 @dataclass(frozen=True)
 class Project:
-    """A project Lineup knows: what Label Studio says of it, and where its state lives."""
+    """A project Lineup knows: what Label Studio says of it, and where its state lives.
+
+    Attributes
+    ----------
+    shared : SharedProject or None
+        Its state in the object store that `MODEL_DIR` names; None where that is a folder.
+    """
 
     id: int
     info: ProjectInfo
     store: SnapshotStore
     registry: VersionRegistry
+    shared: SharedProject | None = None
 
     @classmethod
     def open(cls, settings: Settings, info: ProjectInfo) -> Project:
@@ -38,7 +49,7 @@ class Project:
 
         State kept under the same id for another project (a new Label Studio database, say) is moved aside.
         """
-        folder = settings.project_dir(info.id)
+        folder, shared = settings.project_dir(info.id), share(settings)
         if (folder / SNAPSHOT).exists():
             known = SnapshotStore(folder / SNAPSHOT).get_meta("project")
             if known and known["created_at"] != info.created_at:
@@ -49,16 +60,23 @@ class Project:
                     known["created_at"],
                     aside,
                 )
+                if shared:
+                    shared.project(info.id).set_aside(aside.name)
                 folder.rename(aside)
         store = SnapshotStore(folder / SNAPSHOT)
         (folder / GONE).unlink(missing_ok=True)
         if store.get_meta("project") is None:
             store.save_project(info)
-        return cls(info.id, info, store, VersionRegistry(folder / "versions"))
+        if shared:
+            shared.connect(info.id)
+        place = shared.project(info.id) if shared else None
+        return cls(info.id, info, store, open_registry(settings, info.id), place)
 
     @staticmethod
     def known(settings: Settings) -> list[int]:
         """Return the ids of all projects with state that Label Studio still has, ascending."""
+        if shared := share(settings):
+            return shared.known()
         root = settings.model_dir / "projects"
         if not root.is_dir():
             return []
@@ -71,6 +89,9 @@ class Project:
     @staticmethod
     def mark_gone(settings: Settings, project_id: int) -> None:
         """Stop looking after a project that Label Studio no longer has; its state stays, should it come back."""
+        if shared := share(settings):
+            shared.forget(project_id)
+            return
         folder = settings.project_dir(project_id)
         if folder.is_dir():
             (folder / GONE).touch()
@@ -111,6 +132,38 @@ class Project:
             ):
                 return version_id
         return None
+
+
+def open_registry(settings: Settings, project_id: int) -> VersionRegistry:
+    """Return the versions of a project."""
+    root, shared = settings.project_dir(project_id) / VERSIONS, share(settings)
+    return SharedRegistry(root, shared.project(project_id)) if shared else VersionRegistry(root)
+
+
+def project_status(settings: Settings, project_id: int, *, now: bool = False) -> Status:
+    """Return what is going on in a project, on whatever machine: as of a second ago, or of ``now``."""
+    if shared := share(settings):
+        return shared.project(project_id).status(now=now)
+    return read_status(settings.project_dir(project_id))
+
+
+def tell_status(settings: Settings, project_id: int, status: Status) -> None:
+    """Let everybody know what is going on in a project."""
+    write_status(settings.project_dir(project_id), status)
+    if shared := share(settings):
+        shared.project(project_id).tell(status)
+
+
+@contextmanager
+def project_turn(settings: Settings, project_id: int) -> Iterator[None]:
+    """Change a project's state, for who has it to themselves: as it is on all machines, and for all of them."""
+    shared = share(settings)
+    project = shared.project(project_id) if shared else None
+    if project:
+        project.take()
+    yield
+    if project:
+        project.push()
 
 
 def pin(settings: Settings, project_id: int) -> None:

@@ -16,10 +16,10 @@ from backend.labelstudio.fields import ensure_columns, write_fields
 from backend.labelstudio.predictions import Prediction
 from backend.labelstudio.queue import QueueState, ensure_tabs, switch_stream
 from backend.ordering import Lineup
-from backend.project import PUBLISHING, TAKE_BACK
+from backend.project import TAKE_BACK, Project
 from backend.registry import VersionRegistry
 from backend.settings import Settings
-from backend.snapshot import ProjectInfo, Snapshot, SnapshotStore
+from backend.snapshot import PUBLISHING, ProjectInfo, Snapshot, SnapshotStore
 from backend.stream import BULK_TASKS, PredictionStream
 from backend.tally import WRITES
 from backend.tally import count as count_up
@@ -34,11 +34,13 @@ FIELD_BUDGET = 2.0
 
 
 @contextmanager
-def publishing(store: SnapshotStore) -> Iterator[None]:
+def publishing(project: Project) -> Iterator[None]:
     """Remember, beyond a kill and for every process, that Label Studio is written to, until that has ended well."""
-    store.set_meta(PUBLISHING, True)
+    project.store.set_meta(PUBLISHING, True)
+    if project.shared:
+        project.shared.announce()
     yield
-    store.set_meta(PUBLISHING, False)
+    project.store.set_meta(PUBLISHING, False)
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,8 @@ class Publisher:
         self.settings = settings
         self.info = info
         self.stream = PredictionStream(client, store, info.id, info.label_config)
+        # a publish was cut short: what differs from what was remembered is most likely Lineup's own
+        self._unsure = bool(store.get_meta(PUBLISHING))
 
     def publish(
         self, outcome: Outcome, snapshot: Snapshot, targets: Targets, *, stored: bool, progress: Progress
@@ -104,9 +108,10 @@ class Publisher:
         written = {"predictions": 0, "fields": 0}
         if self.settings.queue == "on":
             written["predictions"] = self._post(outcome, progress)
-            progress("switch", 0, 1)  # the last moment to learn that this worker may not publish any more
+            progress("switch", 0, 2)  # the last moment to learn that this worker may not publish any more
             self.switch(outcome.version)
         if stored:
+            progress("switch", 1, 2)
             self.registry.publish(outcome.version)
         if self.settings.queue == "on":
             if self.store.posted(
@@ -125,6 +130,7 @@ class Publisher:
             self.note_suspects(snapshot, targets, outcome.lineup.threshold)
             progress("tabs", 0, 1)
             self.tabs(outcome.lineup.threshold)
+        self._unsure = False
         return written
 
     def _post(self, outcome: Outcome, progress: Progress) -> int:
@@ -148,7 +154,13 @@ class Publisher:
             adopt = bool(self.store.get_meta(TAKE_BACK))
             self.queue_state(
                 lambda known: switch_stream(
-                    self.client, self.info.id, version, known, adopt=adopt, save=self._save_queue_state
+                    self.client,
+                    self.info.id,
+                    version,
+                    known,
+                    adopt=adopt,
+                    unsure=self._unsure,
+                    save=self._save_queue_state,
                 )
             )
 
@@ -216,7 +228,9 @@ class Publisher:
         prefix = self.settings.field_prefix
         adopt = bool(self.store.get_meta(TAKE_BACK))
         self.queue_state(
-            lambda known: ensure_tabs(self.client, self.info.id, prefix, threshold, known, adopt=adopt)
+            lambda known: ensure_tabs(
+                self.client, self.info.id, prefix, threshold, known, adopt=adopt, unsure=self._unsure
+            )
         )
         if adopt:
             self.store.set_meta(TAKE_BACK, False)

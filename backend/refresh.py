@@ -30,13 +30,13 @@ from backend.learning import Learned, learn
 from backend.logs import note_field
 from backend.looks import Looks, look
 from backend.ordering import Lineup, line_up, rank
-from backend.project import LEARNED, PINNED, PUBLISHING, THRESHOLD, Project
+from backend.project import LEARNED, PINNED, TAKE_BACK, THRESHOLD, Project
 from backend.publish import Outcome, Publisher, order_predictions, publishing
 from backend.reading import Progress, read
 from backend.refresh_result import RefreshResult
 from backend.registry import UNTRAINED, Version
 from backend.settings import Settings
-from backend.snapshot import Snapshot
+from backend.snapshot import PUBLISHING, Snapshot
 from backend.stopping import stop_signal
 from backend.stream import stream_score
 from backend.targets import Targets, build_targets, first_labels, reviewed
@@ -57,6 +57,7 @@ FORCING = frozenset({"start", "setup", "connect", "rollback", "cli", "full", "ST
 class _Idle:
     """What idle work needs of the last refresh."""
 
+    project: Project
     publisher: Publisher
     outcome: Outcome
     snapshot: Snapshot
@@ -155,9 +156,12 @@ class Refresher:
         if "setup" in reasons:
             adopt(self.client, self.settings, project_id)
         project = Project.open(self.settings, info)
+        if "connect" in reasons:  # a person's word: what Lineup had left alone is its own again
+            project.store.set_meta(TAKE_BACK, True)
         result = RefreshResult(project.served())
         with result.timed("read"):
-            full = "full" in reasons
+            # fields that were written by a publish that was cut short are not remembered, and no time tells of them
+            full = "full" in reasons or bool(project.store.get_meta(PUBLISHING))
             found = read(self.client, project.store, info, progress, full=full)
             submitting = any(reason.startswith("ANNOTATION") for reason in reasons)
             note_activity(project.store, found.snapshot, submitting=submitting)
@@ -234,14 +238,14 @@ class Refresher:
             if version.id not in project.registry.ids():
                 project.registry.save(version)
         project.store.set_meta(THRESHOLD, lineup.threshold)
-        with result.timed("publish"), publishing(project.store):
+        with result.timed("publish"), publishing(project):
             result.written = publisher.publish(
                 outcome, snapshot, targets, stored=version is not None, progress=progress
             )
         if version is None:
             project.registry.unpublish()
         project.registry.prune(KEEP_VERSIONS)
-        self._idle[project.id] = _Idle(publisher, outcome, snapshot, targets)
+        self._idle[project.id] = _Idle(project, publisher, outcome, snapshot, targets)
 
     def _learn(
         self, project: Project, kind: Kind, targets: Targets, embedded: Embedded, result: RefreshResult
@@ -352,7 +356,7 @@ class Refresher:
         if not is_idle(last.publisher.store, self.settings.idle_after):
             return True
         publisher, outcome = last.publisher, last.outcome
-        with publishing(publisher.store):
+        with publishing(last.project):
             publisher.write_rows(
                 outcome.lineup, last.snapshot, exact=True, stop=interrupted, progress=_silent
             )

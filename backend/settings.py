@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AnyHttpUrl, Field, SecretStr, TypeAdapter, field_validator, model_validator
+from pydantic import (
+    AnyHttpUrl,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    SecretStr,
+    TypeAdapter,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from backend.shared.url import check_url, is_url, local_path, working_folder
 from ml.acquisition import find_strategy
 from ml.images import ImageLimits
 from ml.outliers import make_outliers
@@ -25,8 +35,14 @@ class Settings(BaseSettings):
     """Settings by environment, with the names users of Label Studio ML backends know."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+        # an error repeats no value: it may be a secret
+        env_file=".env",
+        extra="ignore",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
     )
+
+    _model_url: str = PrivateAttr("")
 
     label_studio_url: str = Field(
         "", description="Address of Label Studio as Lineup reaches it, for example `http://localhost:8080`."
@@ -34,7 +50,15 @@ class Settings(BaseSettings):
     label_studio_api_key: SecretStr = Field(
         SecretStr(""), description="A personal access token or a legacy token of a Label Studio user."
     )
-    model_dir: Path = Field(Path("models"), description="Folder for vectors, versions and state.")
+    model_dir: Path = Field(
+        Path("models"),
+        description="Folder for vectors, versions and state, or with `REDIS_URL` a place in an object store that any "
+        "number of machines share, for example `s3://bucket/lineup`.",
+    )
+    model_cache: Path = Field(
+        Path("~/.cache/lineup"),
+        description="Where a machine keeps what it works on of a `MODEL_DIR` in an object store.",
+    )
     host: str = Field(
         "127.0.0.1", description="Address the server listens on; `0.0.0.0` for every interface."
     )
@@ -192,6 +216,22 @@ class Settings(BaseSettings):
             ) from None
         return value
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _shared(cls, given: Any, handler: ModelWrapValidatorHandler[Settings]) -> Settings:
+        """Take the URL of an object store apart: what works with paths works in a folder of this machine."""
+        url = given.get("model_dir") if isinstance(given, dict) else None
+        if not isinstance(url, str) or not is_url(url):
+            return handler(given)
+        path = local_path(url)
+        if path is not None:
+            return handler({**given, "model_dir": path})
+        url = check_url(url)
+        cache = given.get("model_cache") or cls.model_fields["model_cache"].default
+        settings = handler({**given, "model_dir": working_folder(url, Path(cache))})
+        settings._model_url = url
+        return settings
+
     @model_validator(mode="after")
     def _pairs(self) -> Settings:
         if bool(self.basic_auth_user) != bool(self.basic_auth_pass.get_secret_value()):
@@ -226,6 +266,16 @@ class Settings(BaseSettings):
         if value:
             check_filter(value)
         return value
+
+    @property
+    def model_url(self) -> str:
+        """The object store that `MODEL_DIR` names, empty where it is a path; `model_dir` is the working folder then."""
+        return self._model_url
+
+    @property
+    def model_name(self) -> str:
+        """`MODEL_DIR` as it was given, for messages."""
+        return self._model_url or str(self.model_dir)
 
     @property
     def api_key(self) -> str:

@@ -10,6 +10,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+SNAPSHOT = "snapshot.sqlite"
+# meta: whether a publish has begun and not ended, so that what stands in Label Studio is not known for certain
+PUBLISHING = "publishing"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS tasks (
     id INTEGER PRIMARY KEY, created_at TEXT NOT NULL, updated_at TEXT NOT NULL, is_labeled INTEGER NOT NULL,
@@ -275,9 +278,13 @@ class SnapshotStore:
         return json.loads(row[0]) if row else None
 
     def set_meta(self, name: str, value: Any) -> None:
-        """Keep a JSON value under ``name``."""
+        """Keep a JSON value under ``name``; the same value again writes nothing."""
         with self._connect() as db:
-            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
+            db.execute(
+                "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value "
+                "WHERE value <> excluded.value",
+                (name, json.dumps(value)),
+            )
 
 
 def _add_missing_columns(db: sqlite3.Connection) -> None:

@@ -103,13 +103,21 @@ class Status:
 
 def read_status(project_dir: Path) -> Status:
     """Return a project's status; the default one before the first refresh."""
+    path = project_dir / STATUS_FILE
     try:
-        raw = json.loads((project_dir / STATUS_FILE).read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return Status()
+    return parse_status(text, path)
+
+
+def parse_status(text: str, where: object) -> Status:
+    """Return the status that a text holds; the default one, told in the log, where it is damaged."""
+    try:
+        raw = json.loads(text)
     except json.JSONDecodeError as error:
         # only a disk that lost a write leaves half a file; the next refresh writes it anew
-        log.warning("%s is not JSON (%s); starting from an empty status", project_dir / STATUS_FILE, error)
+        log.warning("%s is not JSON (%s); starting from an empty status", where, error)
         return Status()
     last, failed = raw.pop("last_refresh", None), raw.pop("last_error", None)
     return Status(

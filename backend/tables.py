@@ -8,9 +8,10 @@ from typing import Any
 
 from rich.table import Table
 
+from backend.project import open_registry, project_status
 from backend.registry import UNTRAINED, VersionRegistry
 from backend.settings import Settings
-from backend.status import LastRefresh, Status, read_status
+from backend.status import LastRefresh, Status
 
 
 def status_table(settings: Settings, projects: Sequence[int]) -> Table:
@@ -58,11 +59,10 @@ def _gain(stop: dict[str, Any] | None) -> str:
 
 
 def _facts(settings: Settings, project_id: int) -> dict[str, str]:
-    folder = settings.project_dir(project_id)
-    status = read_status(folder)
+    status = project_status(settings, project_id)
     last = status.last_refresh
     return {
-        "version": VersionRegistry(folder / "versions").published() or UNTRAINED,
+        "version": open_registry(settings, project_id).published() or UNTRAINED,
         "labels used": f"{last.labels} of {last.tasks} tasks" if last else "-",
         "out-of-sample accuracy": _share(last.accuracy) if last else "-",
         "accuracy on all images": _estimate(last.stop) if last else "-",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from backend.settings import Settings
+from backend.shared.folder import share
 from ml.vectors import VectorStore
 
 
@@ -17,4 +18,6 @@ def open_vectors(settings: Settings, fingerprint: str, dim: int) -> VectorStore:
     dim : int
         Length of a vector.
     """
-    return VectorStore(settings.model_dir / "vectors", fingerprint, dim)
+    shared = share(settings)
+    remote = shared.vectors(fingerprint) if shared else None
+    return VectorStore(settings.model_dir / "vectors", fingerprint, dim, remote)

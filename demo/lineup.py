@@ -14,11 +14,11 @@ import httpx
 
 from backend.connect import connect
 from backend.jobs.open import open_hints
-from backend.project import SNAPSHOT
+from backend.project import open_registry, project_status
 from backend.registry import VersionRegistry
 from backend.settings import Settings
-from backend.snapshot import SnapshotStore
-from backend.status import LastRefresh, read_status
+from backend.snapshot import SNAPSHOT, SnapshotStore
+from backend.status import LastRefresh
 from demo.label_studio import ROOT, LabelStudioServer, die_with_parent, free_port, stop_process
 
 START_TIMEOUT = 60.0
@@ -40,6 +40,8 @@ class LineupServer:
         A running one.
     model_dir : Path
         Lineup's folder; the log goes there too.
+    shared : str
+        Address of an object store for MODEL_DIR; the folder has the log then, and nothing else.
     port : int
         Port on loopback; 0 means any free one.
     **more
@@ -47,11 +49,18 @@ class LineupServer:
     """
 
     def __init__(
-        self, label_studio: LabelStudioServer, model_dir: Path, *, port: int = 0, **more: Any
+        self,
+        label_studio: LabelStudioServer,
+        model_dir: Path,
+        *,
+        port: int = 0,
+        shared: str = "",
+        **more: Any,
     ) -> None:
         self.label_studio = label_studio
         self.model_dir = model_dir.resolve()
         self.port = port
+        self.shared = shared
         self.more = more
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -74,7 +83,7 @@ class LineupServer:
         return {
             "label_studio_url": self.label_studio.url,
             "label_studio_api_key": self.label_studio.token,
-            "model_dir": self.model_dir,
+            "model_dir": self.shared or self.model_dir,
             "host": "127.0.0.1",
             "port": self.port,
             "lineup_url": self.url,
@@ -176,13 +185,13 @@ class LineupServer:
             If it does not catch up in ``timeout`` seconds, with the last error.
         """
         settings = self.settings
-        hints, folder = open_hints(settings), settings.project_dir(project_id)
+        hints = open_hints(settings)
         deadline = time.monotonic() + timeout
         try:
             while True:
                 # hints are read first: a refresh forgets them only after it has written its status
                 waiting = project_id in hints.pending()
-                status = read_status(folder)
+                status = project_status(settings, project_id)
                 last = status.last_refresh
                 if (
                     not waiting
@@ -222,4 +231,4 @@ class LineupServer:
 
     def registry(self, project_id: int) -> VersionRegistry:
         """Return the versions of a project."""
-        return VersionRegistry(self.settings.project_dir(project_id) / "versions")
+        return open_registry(self.settings, project_id)

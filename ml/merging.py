@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,16 +26,22 @@ def crowded(segments: Iterable[Segment]) -> list[Segment]:
     return classes[min(full)] if full else []
 
 
-def merge_segments(folder: Path, segments: Sequence[Segment], dim: int) -> str:
+def merge_segments(
+    folder: Path,
+    segments: Sequence[Segment],
+    dim: int,
+    first: Callable[[Path, str], None] | None = None,
+) -> str:
     """Write one segment with the vectors of several and return its name; the old ones are left to the caller.
 
     A crash before they are deleted leaves vectors twice, which harms nobody and ends with the next merge.
+    ``first`` is that of `ml.segments.write_segment`.
     """
     keys = np.concatenate([segment.keys for segment in segments])
     owner = np.repeat(np.arange(len(segments)), [len(segment) for segment in segments])
     row = np.concatenate([np.arange(len(segment)) for segment in segments])
-    keys, first = np.unique(keys, return_index=True)
-    owner, row = owner[first], row[first]
+    keys, kept = np.unique(keys, return_index=True)
+    owner, row = owner[kept], row[kept]
 
     def blocks() -> Iterator[np.ndarray]:
         for start in range(0, len(keys), _BLOCK_ROWS):
@@ -48,4 +54,4 @@ def merge_segments(folder: Path, segments: Sequence[Segment], dim: int) -> str:
                     block[places[which]] = values
             yield block
 
-    return write_segment(folder, keys, dim, blocks())
+    return write_segment(folder, keys, dim, blocks(), first)

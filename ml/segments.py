@@ -6,7 +6,7 @@ import math
 import mmap
 import os
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -78,11 +78,9 @@ class Segment:
         positions : ndarray of int, shape (h,)
             Their rows.
         """
-        positions = np.searchsorted(self.keys, keys)
-        positions[positions == len(self.keys)] = 0
-        hits = np.flatnonzero(self.keys[positions] == keys)
+        found = find_keys(self.keys, keys)
         _release(self._keys_map)
-        return hits, positions[hits]
+        return found
 
     def read(self, positions: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Read rows in pieces, so that only a piece's pages are ever in memory.
@@ -105,6 +103,35 @@ class Segment:
             yield which, rows
 
 
+def find_keys(sorted_keys: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return which of ``keys`` are among ``sorted_keys`` (at least one), and where; two int arrays of shape (h,)."""
+    positions = np.searchsorted(sorted_keys, keys)
+    positions[positions == len(sorted_keys)] = 0
+    hits = np.flatnonzero(sorted_keys[positions] == keys)
+    return hits, positions[hits]
+
+
+def read_keys(path: Path) -> np.ndarray:
+    """Return the keys of a segment's file, memory-mapped, without its rows.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is gone.
+    SegmentCorrupt
+        If it is damaged.
+    """
+    try:
+        keys, _ = _map(path)
+    except FileNotFoundError:
+        raise
+    except (ValueError, OSError, EOFError) as error:
+        raise SegmentCorrupt(f"{path} is damaged: {error}") from error
+    if keys.dtype != KEY_DTYPE or keys.ndim != 1 or not len(keys):
+        raise SegmentCorrupt(f"{path} holds no keys")
+    return keys
+
+
 def _map(path: Path) -> tuple[np.ndarray, mmap.mmap]:
     """Map an array file; the file is checked to be as long as its header says."""
     with path.open("rb") as file:
@@ -124,7 +151,13 @@ def _release(mapped: mmap.mmap) -> None:
     mapped.madvise(mmap.MADV_DONTNEED)
 
 
-def write_segment(folder: Path, keys: np.ndarray, dim: int, blocks: Iterable[np.ndarray]) -> str:
+def write_segment(
+    folder: Path,
+    keys: np.ndarray,
+    dim: int,
+    blocks: Iterable[np.ndarray],
+    first: Callable[[Path, str], None] | None = None,
+) -> str:
     """Write a segment and make it visible in one step; return its name.
 
     Parameters
@@ -133,6 +166,8 @@ def write_segment(folder: Path, keys: np.ndarray, dim: int, blocks: Iterable[np.
         Sorted, without repeats, at least one.
     blocks : iterable of ndarray of float16, shape (any, dim)
         The rows in the order of the keys, in pieces so that a large segment never stands in memory.
+    first : callable, optional
+        Given each file and the name it will have, rows before keys, before anything is visible here.
     """
     name = uuid.uuid4().hex
     rows_tmp, keys_tmp = folder / (name + ROWS + TEMPORARY), folder / (name + KEYS + TEMPORARY)
@@ -147,6 +182,9 @@ def write_segment(folder: Path, keys: np.ndarray, dim: int, blocks: Iterable[np.
         np.save(file, np.ascontiguousarray(keys, dtype=KEY_DTYPE), allow_pickle=False)
         file.flush()
         os.fsync(file.fileno())
+    if first is not None:
+        first(rows_tmp, name + ROWS)
+        first(keys_tmp, name + KEYS)
     rows_tmp.rename(folder / (name + ROWS))
     # the keys make it visible: a reader looks for nothing else
     keys_tmp.rename(folder / (name + KEYS))

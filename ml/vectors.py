@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 
+from ml.elsewhere import Elsewhere, Remote
 from ml.merging import crowded, merge_segments
 from ml.segments import (
     KEY_BYTES,
@@ -48,9 +49,12 @@ class VectorStore:
         The embedder's, safe as a file name.
     dim : int
         Length of a vector.
+    remote : Remote, optional
+        Where other machines share their segments: a put is visible there before it is here, and a look-up that
+        misses here looks there.
     """
 
-    def __init__(self, root: Path, fingerprint: str, dim: int) -> None:
+    def __init__(self, root: Path, fingerprint: str, dim: int, remote: Remote | None = None) -> None:
         if not fingerprint or Path(fingerprint).name != fingerprint or fingerprint.startswith("."):
             raise ValueError(f"embedder fingerprint {fingerprint!r} cannot be a folder's name")
         if dim < 1:
@@ -59,6 +63,7 @@ class VectorStore:
         self.fingerprint = fingerprint
         self.dim = dim
         self.path.mkdir(parents=True, exist_ok=True)
+        self._elsewhere = Elsewhere(self.path, remote, dim) if remote is not None else None
         self._segments: dict[str, Segment] = {}
         self._bad: set[str] = set()
         self._scan()
@@ -77,6 +82,8 @@ class VectorStore:
         ------
         ValueError
             If shapes do not fit, a key is malformed, or a value is not finite as float16.
+        OSError
+            If the folder, or the remote, cannot be written to: nothing of this put is visible then.
         """
         vectors = np.asarray(vectors)
         if vectors.shape != (len(keys), self.dim):
@@ -85,7 +92,8 @@ class VectorStore:
             )
         packed = _pack(keys)
         _, first = np.unique(packed, return_index=True)
-        new = first[~self._find(packed[first], None)]
+        # not elsewhere: what another machine has just put as well is there twice until the next merge
+        new = first[~self._find_here(packed[first], None)]
         if not len(new):
             return
         with np.errstate(over="ignore"):
@@ -94,7 +102,7 @@ class VectorStore:
             bad = keys[int(new[np.flatnonzero(~np.isfinite(rows).all(axis=1))[0]])]
             raise ValueError(f"the vector of {bad} holds values that are not finite as float16")
         with self._lock("writers", fcntl.LOCK_SH):
-            write_segment(self.path, packed[new], self.dim, [rows])
+            write_segment(self.path, packed[new], self.dim, [rows], self._first)
         self._scan()
         self._merge()
 
@@ -118,13 +126,33 @@ class VectorStore:
         return bool(self.has([key])[0])
 
     def __len__(self) -> int:
-        """Return how many different keys are stored; reads all keys."""
+        """Return how many different keys are stored here; reads all keys."""
         segments = list(self._scan().values())
         if len(segments) <= 1:
             return sum(len(segment) for segment in segments)
         return len(np.unique(np.concatenate([segment.keys for segment in segments])))
 
+    @property
+    def _first(self) -> Callable[[Path, str], None] | None:
+        """What happens to a segment's files before they are visible here."""
+        return self._elsewhere.push if self._elsewhere is not None else None
+
     def _find(self, packed: np.ndarray, vectors: np.ndarray | None) -> np.ndarray:
+        found = self._find_here(packed, vectors)
+        if self._elsewhere is not None and not found.all() and self._bring(packed[~found]):
+            missing = np.flatnonzero(~found)
+            rows = None if vectors is None else vectors[missing]
+            found[missing] = self._find_here(packed[missing], rows)
+            if vectors is not None and rows is not None:
+                vectors[missing] = rows
+        return found
+
+    def _bring(self, packed: np.ndarray) -> bool:
+        assert self._elsewhere is not None
+        with self._lock("writers", fcntl.LOCK_SH):  # nobody takes half a segment for debris meanwhile
+            return self._elsewhere.bring(packed)
+
+    def _find_here(self, packed: np.ndarray, vectors: np.ndarray | None) -> np.ndarray:
         found = np.zeros(len(packed), dtype=bool)
         known = self._segments
         self._search(known.values(), packed, found, vectors)
@@ -181,13 +209,21 @@ class VectorStore:
         with self._lock("merge", fcntl.LOCK_EX | fcntl.LOCK_NB) as mine:
             if not mine:
                 return
-            while group := crowded(self._scan().values()):
-                merge_segments(self.path, group, self.dim)
+            while group := crowded(self._mergeable()):
+                merge_segments(self.path, group, self.dim, self._first)
+                if self._elsewhere is not None:
+                    self._elsewhere.replace(segment.name for segment in group)
                 for segment in group:
                     remove_segment(self.path, segment.name)
             with self._lock("writers", fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
                 if alone:
                     remove_debris(self.path)
+
+    def _mergeable(self) -> list[Segment]:
+        """Return the open segments that no other machine has merged already."""
+        opened = self._scan()
+        there = self._elsewhere.names() if self._elsewhere is not None else opened.keys()
+        return [segment for name, segment in opened.items() if name in there]
 
     @contextmanager
     def _lock(self, name: str, operation: int) -> Iterator[bool]:

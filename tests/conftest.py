@@ -10,6 +10,7 @@ import pytest
 
 from demo.label_studio import LabelStudioFailed, LabelStudioServer, executable
 from tests.redis_server import RedisServer
+from tests.s3_server import S3Server, s3_server
 
 
 def skip_unless_ci(reason: str) -> None:
@@ -44,6 +45,13 @@ def redis_server(shared_redis: RedisServer) -> RedisServer:
     """A real Redis with nothing in it."""
     shared_redis.client().flushall()
     return shared_redis
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Server]:
+    """An S3 server, and an environment in which S3 clients find it."""
+    with s3_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from backend.doctor.outcome import Outcome
 from backend.doctor.ray_cluster import check_ray
 from backend.doctor.reach import check_callback, check_private_addresses
 from backend.doctor.redis_server import check_redis
+from backend.doctor.shared import check_shared
 from backend.doctor.storage import check_local_files
 from backend.doctor.task import check_task
 from backend.doctor.tokens import check_legacy_tokens, check_rights, check_token
@@ -61,6 +62,7 @@ CHECKS = (
     Check("redis", check_redis),
     Check("worker", check_worker, ("redis",)),
     Check("ray", check_ray),
+    Check("shared folder", check_shared),
     Check("disk", check_disk),
     Check("weights", check_weights),
     Check("gpu", check_gpu),

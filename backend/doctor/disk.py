@@ -15,8 +15,9 @@ LITTLE = 2e9
 
 
 def check_disk(context: Context) -> Outcome:
-    """See that ``MODEL_DIR`` can be written to, and how much room there is."""
+    """See that ``MODEL_DIR``, or its working folder here, can be written to, and how much room there is."""
     folder = context.settings.model_dir
+    name = "MODEL_CACHE" if context.settings.model_url else "MODEL_DIR"
     try:
         with standing(folder), tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-") as file:
             file.write(b"lineup")
@@ -24,12 +25,12 @@ def check_disk(context: Context) -> Outcome:
             free = shutil.disk_usage(folder).free
     except OSError as error:
         return failure(
-            f"MODEL_DIR={folder} cannot be written to: {error.strerror or error}",
-            "Give the user that runs Lineup the folder, free space on it, or set MODEL_DIR to another",
+            f"{name}={folder} cannot be written to: {error.strerror or error}",
+            f"Give the user that runs Lineup the folder, free space on it, or set {name} to another",
         )
-    line = f"MODEL_DIR={_shown(folder)} can be written to, {free / 1e9:.1f} GB free"
+    line = f"{name}={_shown(folder)} can be written to, {free / 1e9:.1f} GB free"
     if free < TOO_LITTLE:
-        return failure(f"{line}: too little for another version", "Free some, or move MODEL_DIR")
+        return failure(f"{line}: too little for another version", f"Free some, or move {name}")
     if free < LITTLE:
         return warning(
             line, "100,000 images take about 0.3 GB of vectors: free some before the project grows"

@@ -9,7 +9,8 @@ from backend.columns import PRIORITY
 from backend.doctor.context import Context
 from backend.doctor.outcome import Outcome, failure, ok, skipped, warning
 from backend.labelstudio.queue import UNCERTAINTY
-from backend.registry import UNTRAINED, VersionRegistry
+from backend.project import open_registry
+from backend.registry import UNTRAINED
 
 _SCORE = "tasks:predictions_score"
 
@@ -19,7 +20,7 @@ def check_order(context: Context) -> Outcome:
     settings, info = context.settings, context.info
     if settings.queue == "off":
         return skipped("QUEUE=off: Lineup leaves the order alone")
-    version = VersionRegistry(settings.project_dir(info.id) / "versions").published() or UNTRAINED
+    version = open_registry(settings, info.id).published() or UNTRAINED
     if version == UNTRAINED:
         return skipped("there is no model yet")
     again = f"lineup connect --project {info.id}"

@@ -7,7 +7,7 @@ import time
 from backend.doctor.context import Context
 from backend.doctor.outcome import Outcome, failure, ok, skipped
 from backend.jobs.open import distributed, living_workers
-from backend.status import read_status
+from backend.project import project_status
 
 
 def check_worker(context: Context) -> Outcome:
@@ -19,13 +19,13 @@ def check_worker(context: Context) -> Outcome:
             return ok(f"{len(found)} on REDIS_URL: {', '.join(found)}")
         return failure("no worker takes work from REDIS_URL", "Start one: lineup worker")
     if found:
-        return ok(f"running on MODEL_DIR={settings.model_dir}")
-    return failure(f"no worker runs on MODEL_DIR={settings.model_dir}", "Start it: lineup serve")
+        return ok(f"running on MODEL_DIR={settings.model_name}")
+    return failure(f"no worker runs on MODEL_DIR={settings.model_name}", "Start it: lineup serve")
 
 
 def check_refresh(context: Context) -> Outcome:
     """See how the project's last refresh ended."""
-    status = read_status(context.settings.project_dir(context.project_id))
+    status = project_status(context.settings, context.project_id)
     if status.last_error is not None:
         return failure(
             f"the last one failed: {' '.join(status.last_error.message.split())}",

@@ -18,9 +18,10 @@ from backend.labelstudio.config import find_kind
 from backend.labelstudio.errors import LabelStudioError
 from backend.labelstudio.fetch import ImageFetcher
 from backend.labelstudio.reader import read_project
-from backend.project import SNAPSHOT, THRESHOLD
+from backend.project import THRESHOLD
 from backend.settings import Settings
-from backend.snapshot import SnapshotStore
+from backend.shared.folder import share
+from backend.snapshot import SNAPSHOT, SnapshotStore
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +97,8 @@ def export_project(
     with LabelStudioClient(settings.label_studio_url, settings.api_key) as client:
         kind = find_kind(read_project(client, project_id).label_config)
         tasks, emails = _read(settings, project_id)
+        if shared := share(settings):
+            shared.project(project_id).freshen(strict=True)
         snapshot = settings.project_dir(project_id) / SNAPSHOT
         store = SnapshotStore(snapshot) if snapshot.exists() else None
         histories = store.histories() if store else {}

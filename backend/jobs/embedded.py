@@ -35,7 +35,7 @@ def to_environment(settings: Settings) -> dict[str, str]:
         if isinstance(value, tuple):
             value = ",".join(value)
         environment[name.upper()] = "" if value is None else str(value)
-    return environment
+    return {**environment, "MODEL_DIR": settings.model_name}
 
 
 class EmbeddedWorker:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
 from backend.jobs.base import Hints, RefreshQueue
 from backend.jobs.embedded import EmbeddedWorker
 from backend.jobs.hints import HintStore
-from backend.jobs.locks import worker_alive
+from backend.jobs.locks import project_lock, worker_alive
 from backend.settings import Settings
 
 
@@ -36,6 +39,24 @@ def open_queue(settings: Settings, *, own_worker: bool | None = None) -> Refresh
     from backend.jobs.distributed.queue import RemoteQueue
 
     return RemoteQueue(settings)
+
+
+@contextmanager
+def project_claim(settings: Settings, project_id: int) -> Iterator[bool]:
+    """Have a project to oneself, as a refresh has it; yields False, at once, where a refresh runs.
+
+    Raises
+    ------
+    QueueUnavailable
+        If Redis cannot tell.
+    """
+    with ExitStack() as stack:
+        held = True
+        if distributed(settings):
+            from backend.jobs.distributed.queue import project_leased
+
+            held = stack.enter_context(project_leased(settings, project_id))
+        yield held and stack.enter_context(project_lock(settings.project_dir(project_id)))
 
 
 def living_workers(settings: Settings) -> list[str]:

@@ -13,8 +13,9 @@ from typing import Protocol
 
 from backend.jobs.base import Hints, LeaseLost, Pending, Stopped
 from backend.logs import log_fields
+from backend.project import project_status, tell_status
 from backend.settings import Settings
-from backend.status import LastError, LastRefresh, Status, read_status, write_status
+from backend.status import LastError, LastRefresh, Status
 from backend.tally import REFRESHES, STEPS, Counts, add, count, tally
 
 log = logging.getLogger(__name__)
@@ -102,10 +103,9 @@ class RefreshRun:
         begins: Callable[[], None],
         counts: Counts,
     ) -> LastRefresh | None:
-        folder = self.settings.project_dir(project_id)
         log.info("project %d: refresh (%s)", project_id, ", ".join(sorted(pending.reasons)))
         status = replace(
-            read_status(folder),
+            project_status(self.settings, project_id, now=True),
             state="running",
             step="",
             done=0,
@@ -114,7 +114,7 @@ class RefreshRun:
             worker_pid=os.getpid(),
             worker_host=socket.gethostname(),
         )
-        write_status(folder, status)
+        self._tell(project_id, status)
         try:
             result = self.refresher.refresh(
                 project_id, pending.reasons, self._reporter(project_id, status, check), begins
@@ -127,20 +127,20 @@ class RefreshRun:
         except Stopped:
             log.info("project %d: refresh put off, the worker is ending", project_id)
             count(REFRESHES, "put off")
-            write_status(folder, replace(_counted(status, counts), state="idle", started_at=None))
+            self._tell(project_id, replace(_counted(status, counts), state="idle", started_at=None))
             return None
         except Exception as error:
             message = f"{type(error).__name__}: {error}"
             failed = LastError(message, self.clock(), pending.upto)
             count(REFRESHES, "failed")
-            write_status(
-                folder, replace(_counted(status, counts), state="failed", started_at=None, last_error=failed)
+            self._tell(
+                project_id,
+                replace(_counted(status, counts), state="failed", started_at=None, last_error=failed),
             )
             raise
         return self._ended(project_id, status, result, pending.upto, counts)
 
     def _reporter(self, project_id: int, status: Status, check: Callable[[], None]) -> Progress:
-        folder = self.settings.project_dir(project_id)
         last_step, last_write = "", 0.0
 
         def report(step: str, done: int, total: int) -> None:
@@ -149,9 +149,12 @@ class RefreshRun:
             now = time.monotonic()
             if step != last_step or now - last_write >= STATUS_EVERY:
                 last_step, last_write = step, now
-                write_status(folder, replace(status, step=step, done=done, total=total))
+                self._tell(project_id, replace(status, step=step, done=done, total=total))
 
         return report
+
+    def _tell(self, project_id: int, status: Status) -> None:
+        tell_status(self.settings, project_id, status)
 
     def _ended(
         self, project_id: int, status: Status, result: Result, upto: int, counts: Counts
@@ -162,8 +165,8 @@ class RefreshRun:
         count(REFRESHES, "learned" if last.learned else "kept")
         for step, seconds in last.seconds.items():
             count(STEPS, step, seconds)
-        write_status(
-            self.settings.project_dir(project_id),
+        self._tell(
+            project_id,
             replace(
                 _counted(status, counts), state="idle", started_at=None, last_refresh=last, last_error=None
             ),
@@ -178,13 +181,13 @@ def idle_counts(
     settings: Settings, project_id: int, held: Callable[[], bool] = lambda: True
 ) -> Iterator[None]:
     """Keep what idle work counts in the project's status, if it is still this worker's: ``held``."""
-    folder = settings.project_dir(project_id)
     with log_fields(project=project_id, job="idle"), tally() as counts:
         try:
             yield
         finally:
             if counts and held():
-                write_status(folder, _counted(read_status(folder), counts))
+                status = project_status(settings, project_id, now=True)
+                tell_status(settings, project_id, _counted(status, counts))
 
 
 def _counted(status: Status, counts: Counts) -> Status:

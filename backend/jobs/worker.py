@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from backend.jobs.base import Hints, Stopped
 from backend.jobs.debounce import due
@@ -19,6 +19,11 @@ from backend.jobs.open import distributed, open_hints
 from backend.jobs.running import Refreshes, RefreshRun, idle_counts
 from backend.logs import configure
 from backend.settings import Settings, get_settings
+from backend.shared.folder import share
+from backend.shared.refreshes import SharedRefreshes
+
+if TYPE_CHECKING:
+    from backend.jobs.distributed.worker import Parts
 
 log = logging.getLogger(__name__)
 
@@ -174,11 +179,15 @@ def make_worker(settings: Settings, queues: Sequence[str] = ()) -> Endless:
     """Return the worker of the mode the settings ask for; ``queues`` restricts one that works for Redis."""
     from backend.refresh import Refresher
 
-    if not distributed(settings):
-        return Worker(settings, open_hints(settings), Refresher(settings))
+    alone = not distributed(settings)
+    refresher: Parts = Refresher(settings)
+    if shared := share(settings):
+        refresher = SharedRefreshes(refresher, shared, alone=alone)
+    if alone:
+        return Worker(settings, open_hints(settings), refresher)
     from backend.jobs.distributed.worker import DistributedWorker
 
-    return DistributedWorker(settings, Refresher(settings), queues)
+    return DistributedWorker(settings, refresher, queues)
 
 
 def work(settings: Settings, parent: int | None, queues: Sequence[str] = ()) -> None:

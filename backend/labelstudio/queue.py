@@ -11,6 +11,7 @@ from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.errors import LabelStudioError
 from backend.labelstudio.reader import parse_time, read_creation_range, read_project
 from backend.labelstudio.tabs import TABS, is_ours, patched, significant, up_to_date, wanted_tab
+from backend.registry import is_version
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ def ensure_tabs(
     known: QueueState,
     *,
     adopt: bool = False,
+    unsure: bool = False,
 ) -> QueueState:
     """Create the tabs *Label next* and *Review suspects* and keep them up to date.
 
@@ -89,6 +91,8 @@ def ensure_tabs(
         What was written before; not modified.
     adopt : bool
         Take the tabs back from whoever changed them.
+    unsure : bool
+        ``known`` may be older than Lineup's last write: other filters in a tab of Lineup's are its own.
 
     Returns
     -------
@@ -114,7 +118,11 @@ def ensure_tabs(
             log.info("project %d: tab %r went with the tasks; it is created again", project_id, spec.title)
         if view is None:
             view = next((v for v in views.values() if is_ours(v["data"], spec, prefix)), None)
-        elif not adopt and significant(view["data"]) != state.written:
+        elif (
+            not adopt
+            and significant(view["data"]) != state.written
+            and not (unsure and is_ours(view["data"], spec, prefix))
+        ):
             log.info("project %d: someone changed tab %r; it is left alone", project_id, spec.title)
             tabs[spec.key] = replace(state, theirs=True)
             continue
@@ -140,6 +148,7 @@ def switch_stream(
     known: QueueState,
     *,
     adopt: bool = False,
+    unsure: bool = False,
     save: Callable[[QueueState], None] | None = None,
 ) -> QueueState:
     """Make Label All Tasks serve by the scores of ``version``, lowest first, with task locks.
@@ -154,6 +163,8 @@ def switch_stream(
         What was written before; not modified.
     adopt : bool
         Take sampling and version back from whoever changed them.
+    unsure : bool
+        ``known`` may be older than Lineup's last write: a version of Lineup's that stands there is its own choice.
     save : callable, optional
         Told the state with the intended version before it is written, so that a crash in between is not
         mistaken for a person's choice.
@@ -179,7 +190,8 @@ def switch_stream(
     # Label Studio itself empties the version when its predictions are deleted: nobody's choice
     ours = {state.model_version, state.intended, version, ""}
     written = state.model_version is not None or state.intended is not None
-    if written and not state.model_version_theirs and info.model_version not in ours:
+    theirs = info.model_version not in ours and not (unsure and is_version(info.model_version))
+    if written and not state.model_version_theirs and theirs:
         log.info("project %d: someone chose model version %r; it stays", project_id, info.model_version)
         state.model_version_theirs = True
     changes: dict[str, str] = {}

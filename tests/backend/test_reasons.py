@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backend.project import SNAPSHOT
 from backend.refresh import Refresher
 from backend.refresh_result import RefreshResult
 from backend.settings import Settings
-from backend.snapshot import SnapshotStore
+from backend.snapshot import SNAPSHOT, SnapshotStore
 from demo.label_studio import LabelStudioServer
 
 CONFIG = (

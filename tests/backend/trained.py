@@ -11,13 +11,14 @@ import numpy as np
 from PIL import Image
 
 from backend.labelstudio.config import find_kind
-from backend.project import SNAPSHOT
+from backend.project import open_registry
 from backend.registry import Version, VersionRegistry
 from backend.settings import Settings
-from backend.snapshot import Content, ProjectInfo, SnapshotStore
+from backend.snapshot import SNAPSHOT, Content, ProjectInfo, SnapshotStore
+from backend.vectors import open_vectors
 from ml.embedders import make_embedder
 from ml.heads.head import Head
-from ml.vectors import VectorStore, content_key
+from ml.vectors import content_key
 from tests.embedding import embed
 
 CONFIG = (
@@ -106,7 +107,7 @@ def make_trained(settings: Settings, project_id: int = 7) -> Trained:
     """Publish a model for two known images."""
     store = make_project(settings, project_id)
     embedder = make_embedder("pixels")
-    vectors = VectorStore(settings.model_dir / "vectors", embedder.fingerprint, embedder.dim)
+    vectors = open_vectors(settings, embedder.fingerprint, embedder.dim)
     files = {colour: png(level) for colour, level in COLOURS.items()}
     keys = {colour: content_key(data) for colour, data in files.items()}
     rows = embed(embedder, [picture(level) for level in COLOURS.values()])
@@ -119,7 +120,7 @@ def make_trained(settings: Settings, project_id: int = 7) -> Trained:
     b = np.array([middle, -middle], dtype=np.float32) / half
     head = Head(W, b, np.zeros(len(W), np.float32), np.ones(len(W), np.float32))
     kind = find_kind(CONFIG)
-    registry = VersionRegistry(settings.project_dir(project_id) / "versions")
+    registry = open_registry(settings, project_id)
     version = registry.next_id("choices", "a" * 64)
     manifest = {
         "version": version,

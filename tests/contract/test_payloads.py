@@ -15,9 +15,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from backend.app import create_app
-from backend.project import SNAPSHOT
 from backend.protocol import EVENTS, UNKNOWN
-from backend.snapshot import SnapshotStore
+from backend.snapshot import SNAPSHOT, SnapshotStore
 from tests.backend.trained import HintList, make_settings, make_trained
 
 HERE = Path(__file__).resolve().parent / "payloads"

@@ -22,7 +22,7 @@ from tests.docker.dockerfile import environment, read_stages
 FILES = ("docker-compose.yml", "docker-compose.gpu.yml")
 # settings that a compose network decides, not the person who writes .env
 EMPTIED = {"LABEL_STUDIO_PASSWORD", "POSTGRES_PASSWORD"}
-FIXED = {"LABEL_STUDIO_URL", "LINEUP_URL", "REDIS_URL", "HOST", "PORT", "MODEL_DIR", *EMPTIED}
+FIXED = {"LABEL_STUDIO_URL", "LINEUP_URL", "REDIS_URL", "HOST", "PORT", *EMPTIED}
 
 
 @pytest.fixture(scope="module")
@@ -166,8 +166,8 @@ def test_addresses_lead_to_services_and_their_ports(stack: dict[str, Any], last_
         "REDIS_URL": ("redis", "6379"),
     }
     image = environment(last_stage)
-    assert {name: environ[name] for name in ("HOST", "PORT", "MODEL_DIR")} == {
-        name: image[name] for name in ("HOST", "PORT", "MODEL_DIR")
+    assert {name: environ[name] for name in ("HOST", "PORT")} == {
+        name: image[name] for name in ("HOST", "PORT")
     }
     for name, inside in {"label-studio": "8080", "lineup": image["PORT"]}.items():
         [port] = stack["services"][name]["ports"]

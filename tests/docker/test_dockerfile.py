@@ -91,7 +91,7 @@ def test_code_is_a_layer_above_the_packages(stages: list[Stage]) -> None:
     assert copies.index("/opt/lineup") < copies.index("/wheels")
     first = stages[0]
     names = [entry.text for entry in first.instructions if entry.name == "COPY"]
-    assert names == ["requirements.txt ./"]
+    assert names == ["requirements.txt requirements-s3.txt ./"]
 
 
 def test_it_runs_as_a_user_that_is_not_root(stages: list[Stage]) -> None:
@@ -116,12 +116,13 @@ def test_start_and_health_are_exec_forms(stages: list[Stage]) -> None:
 def test_what_it_sets_are_settings(stages: list[Stage]) -> None:
     environ = environment(stages[-1])
     ours = {name: value for name, value in environ.items() if name.lower() in Settings.model_fields}
-    assert set(ours) == {"HOST", "PORT", "MODEL_DIR"}
+    assert set(ours) == {"HOST", "PORT", "MODEL_DIR", "MODEL_CACHE"}
     assert set(environ) - set(ours) == {"PATH", "PYTHONUNBUFFERED", "HF_HOME"}
     settings = Settings(_env_file=None, **{name.lower(): value for name, value in ours.items()})  # type: ignore[call-arg]
     assert [entry.text for entry in stages[-1].all("EXPOSE")] == [str(settings.port)]
     [volumes] = stages[-1].all("VOLUME")
     assert set(volumes.words) == {str(settings.model_dir), environ["HF_HOME"]}
+    assert str(settings.model_cache) in volumes.words
     made = " ".join(entry.text for entry in stages[-1].all("RUN"))
     assert all(f" {folder}" in made for folder in volumes.words)
 

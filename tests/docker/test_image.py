@@ -1,7 +1,7 @@
 """The Dockerfile's own steps, carried out in their order without Docker: a folder stands for each stage's file system.
 
 What is different from a build: absolute folders lie below a temporary one; the account is not made; and the virtual
-environment sees the packages of the test suite's own, so that pip checks each pin of requirements.txt and
+environment sees the packages of the test suite's own, so that pip checks each pin and
 downloads none of them again (that would be a gigabyte).
 """
 
@@ -136,7 +136,8 @@ def image(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Build:
 
 
 def test_every_pin_can_be_had_together(image: Build, repository: Path) -> None:
-    pins = (repository / "requirements.txt").read_text(encoding="utf-8")
+    names = ("requirements.txt", "requirements-s3.txt")
+    pins = "\n".join((repository / name).read_text(encoding="utf-8") for name in names)
     for name in re.findall(r"^([\w-]+)(?:\[\w+\])?==", pins, re.M):
         assert re.search(rf"^Requirement already satisfied: {name}\b", image.output, re.M | re.I), name
 

@@ -8,90 +8,23 @@ import signal
 import subprocess
 import sys
 import zlib
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
 from backend.jobs.open import living_workers
-from backend.status import read_status
-from demo.annotator import Annotator
 from demo.digits import LABEL_CONFIG
 from demo.label_studio import LabelStudioServer
 from demo.lineup import LineupServer
 from tests.conftest import skip_unless_ci
 from tests.e2e.conftest import QUICK
-from tests.e2e.project import DigitsProject, make_project
+from tests.e2e.project import make_project
+from tests.e2e.stack import Stack
 from tests.e2e.workers import WorkerProcess, secrets_in, wait_for
 from tests.redis_server import PASSWORD, RedisServer
-
-
-@dataclass
-class Stack:
-    """Everything that runs, and one project on it.
-
-    Attributes
-    ----------
-    labels : int
-        How many tasks of the project are labelled.
-    """
-
-    redis: RedisServer
-    server: LineupServer
-    workers: list[WorkerProcess]
-    project: DigitsProject
-    labels: int
-
-    def event(self) -> int:
-        """Send an event as Label Studio does; return the status of the answer."""
-        answer = httpx.post(
-            f"{self.server.url}/webhook",
-            json={"action": "ANNOTATION_CREATED", "project": {"id": self.project.id}},
-            headers={"X-Lineup-Secret": str(QUICK["webhook_secret"])},
-            timeout=10,
-            trust_env=False,
-        )
-        return answer.status_code
-
-    def health(self) -> dict[str, Any]:
-        """What /health says."""
-        found: dict[str, Any] = httpx.get(f"{self.server.url}/health", timeout=10, trust_env=False).json()
-        return found
-
-    def annotate(self, count: int) -> None:
-        """Label the next tasks."""
-        annotator = Annotator(self.project.server, self.project.id, self.project.truth)
-        assert len(list(annotator.annotate(count))) == count
-        self.labels += count
-
-    def running(self) -> tuple[WorkerProcess, WorkerProcess]:
-        """Wait until a refresh is under way; return the worker that does it, and the other one."""
-        folder = self.server.settings.project_dir(self.project.id)
-        wait_for(lambda: read_status(folder).state == "running", "no refresh starts")
-        pid = read_status(folder).worker_pid
-        one, other = self.workers
-        return (one, other) if one.pid == pid else (other, one)
-
-    def refreshes(self) -> list[tuple[float, float, str]]:
-        """Return begin, end and reasons of all refreshes that ended, by begin."""
-        return sorted(run for worker in self.workers for run in worker.refreshes(self.project.id))
-
-    def assert_converged(self) -> None:
-        """One version everywhere, no prediction twice, no annotation lost."""
-        project = self.project
-        last = self.server.wait(project.id, labels=self.labels)
-        assert last.version == project.served_version() == self.server.registry(project.id).published()
-        tasks = project.tasks()
-        assert sum(task["is_labeled"] for task in tasks) == self.labels
-        for task in tasks:
-            count = Counter(prediction["model_version"] for prediction in task["predictions"])
-            assert all(number == 1 for number in count.values()), f"task {task['id']}: {count}"
 
 
 @pytest.fixture(scope="module")

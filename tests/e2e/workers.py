@@ -28,11 +28,24 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
 
 
 class WorkerProcess:
-    """One `lineup worker` beside a server that uses Redis; it takes the sorts of work in ``queues``."""
+    """One `lineup worker` beside a server that uses Redis.
 
-    def __init__(self, server: LineupServer, name: str, queues: Sequence[str] = ("refresh",)) -> None:
+    Parameters
+    ----------
+    server : LineupServer
+    name : str
+    queues : sequence of str
+        Sorts of work it takes.
+    **more
+        Settings in which it differs from the server, by field name.
+    """
+
+    def __init__(
+        self, server: LineupServer, name: str, queues: Sequence[str] = ("refresh",), **more: object
+    ) -> None:
         self.server = server
         self.arguments = [part for queue in queues for part in ("--queue", queue)]
+        self.more = {key.upper(): str(value) for key, value in more.items()}
         self.log_path = server.model_dir / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -43,7 +56,7 @@ class WorkerProcess:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "backend.cli", "worker", *self.arguments],
                 cwd=self.server.model_dir,
-                env=self.server.environment(),
+                env=self.server.environment() | self.more,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from backend.jobs.base import QueueUnavailable
 from backend.jobs.distributed.hints import RedisHints
+from backend.jobs.distributed.lease import Lease, project_lease
 from backend.jobs.distributed.link import link, told
-from backend.jobs.distributed.workers import living
+from backend.jobs.distributed.workers import living, worker_name
 from backend.settings import Settings
 
 
@@ -45,6 +49,26 @@ class RemoteQueue:
     def stop(self) -> None:
         """Close the connection."""
         self.hints.close()
+
+
+@contextmanager
+def project_leased(settings: Settings, project_id: int) -> Iterator[bool]:
+    """Hold the lease on a project; yields False, at once, where somebody else does.
+
+    Raises
+    ------
+    QueueUnavailable
+        If Redis cannot tell.
+    """
+    with link(settings) as connection:
+        lease = Lease(connection, project_lease(project_id), worker_name(), settings.lease_seconds)
+        with told():
+            held = lease.acquire()
+        if not held:
+            yield False
+            return
+        with lease.kept():
+            yield True
 
 
 def workers(settings: Settings) -> list[str]:

@@ -32,6 +32,7 @@ def test_all_is_well_and_stays_as_it_was(
         "gpu",
         "ray",
         "redis",
+        "shared folder",
     }
     assert "1.23" in said["label studio"]["line"]
     assert "legacy token of admin@example.com" in said["token"]["line"]
