@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol
 
 from backend.jobs.base import Hints, LeaseLost, Pending, Stopped
 from backend.logs import log_fields
 from backend.settings import Settings
 from backend.status import LastError, LastRefresh, Status, read_status, write_status
+from backend.storage import explain, is_storage_error
 from backend.tally import REFRESHES, STEPS, Counts, add, count, tally
 
 log = logging.getLogger(__name__)
@@ -97,7 +99,7 @@ class RefreshRun:
             worker_pid=os.getpid(),
             worker_host=socket.gethostname(),
         )
-        write_status(folder, status)
+        _tell(folder, status)
         try:
             result = self.refresher.refresh(
                 project_id, pending.reasons, self._reporter(project_id, status, check)
@@ -110,13 +112,12 @@ class RefreshRun:
         except Stopped:
             log.info("project %d: refresh put off, the worker is ending", project_id)
             count(REFRESHES, "put off")
-            write_status(folder, replace(_counted(status, counts), state="idle", started_at=None))
+            _tell(folder, replace(_counted(status, counts), state="idle", started_at=None))
             return None
         except Exception as error:
-            message = f"{type(error).__name__}: {error}"
-            failed = LastError(message, self.clock(), pending.upto)
+            failed = LastError(explain(error), self.clock(), pending.upto, is_storage_error(error))
             count(REFRESHES, "failed")
-            write_status(
+            _tell(
                 folder, replace(_counted(status, counts), state="failed", started_at=None, last_error=failed)
             )
             raise
@@ -132,7 +133,7 @@ class RefreshRun:
             now = time.monotonic()
             if step != last_step or now - last_write >= STATUS_EVERY:
                 last_step, last_write = step, now
-                write_status(folder, replace(status, step=step, done=done, total=total))
+                _tell(folder, replace(status, step=step, done=done, total=total))
 
         return report
 
@@ -165,7 +166,15 @@ def idle_counts(settings: Settings, project_id: int) -> Iterator[None]:
             yield
         finally:
             if counts:
-                write_status(folder, _counted(read_status(folder), counts))
+                _tell(folder, _counted(read_status(folder), counts))
+
+
+def _tell(folder: Path, status: Status) -> None:
+    """Write a status that nothing depends on: what cannot be told must not stop what goes on."""
+    try:
+        write_status(folder, status)
+    except OSError as error:
+        log.warning("the status cannot be told: %s", explain(error))
 
 
 def _counted(status: Status, counts: Counts) -> Status:
