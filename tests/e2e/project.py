@@ -76,8 +76,8 @@ def make_project(
     )
 
 
-def add_digits(project: DigitsProject, count: int, *, labelled: bool = False) -> None:
-    """Import the next digits, unlabelled or with their right labels."""
+def add_digits(project: DigitsProject, count: int, *, labelled: int = 0) -> None:
+    """Import the next digits, the first ``labelled`` of them with their right label."""
     server, start = project.server, len(project.ids)
     paths = render(server.files_dir / "digits")[start : start + count]
     truths = make_digits(labelled=0).truth[start : start + count]
@@ -85,7 +85,7 @@ def add_digits(project: DigitsProject, count: int, *, labelled: bool = False) ->
         {"data": {"image": server.file_uri(path), "origin": f"scan {start + number}"}}
         for number, path in enumerate(paths)
     ]
-    for task, truth in zip(tasks, truths, strict=True) if labelled else []:
+    for task, truth in list(zip(tasks, truths, strict=True))[:labelled]:
         task["annotations"] = [{"result": choice(truth), "completed_by": server.admin.id}]
     project.ids += server.import_tasks(project.id, tasks)
     project.truths += truths

@@ -13,7 +13,7 @@ from demo.digits import LABEL_CONFIG
 from demo.label_studio import LabelStudioFailed, LabelStudioServer
 from demo.lineup import LineupServer
 from tests.e2e.conftest import QUICK
-from tests.e2e.project import DigitsProject, make_project
+from tests.e2e.project import DigitsProject, add_digits, make_project
 from tests.faults.state import State, assert_nothing_lost, different, read_state
 
 # as quick as a person who waits for nothing: the work after people have paused begins at once
@@ -55,10 +55,7 @@ class Scene:
 
     def grow(self) -> None:
         """Import an image with its label and one without, and label one of those that are there."""
-        add_digits(self.project, 1, labelled=True)
-        new = self.project.ids[-1]
-        self.labels[new] = self.project.truth({"id": new})
-        add_digits(self.project, 1)
+        self._add(2, labelled=1)
         self.label()
 
     def jump(self) -> None:
@@ -66,9 +63,14 @@ class Scene:
 
         A penalty stands until the labels have grown by a quarter: on another way it may be another one.
         """
-        start, count = len(self.project.ids), len(self.labels) // 2
-        add_digits(self.project, count, labelled=True)
-        self.labels |= {task: self.project.truth({"id": task}) for task in self.project.ids[start:]}
+        count = len(self.labels) // 2
+        self._add(count, labelled=count)
+
+    def _add(self, count: int, labelled: int) -> None:
+        start = len(self.project.ids)
+        add_digits(self.project, count, labelled=labelled)
+        new = self.project.ids[start : start + labelled]
+        self.labels |= {task: self.project.truth({"id": task}) for task in new}
 
     def label(self) -> None:
         """Submit a label of a task that has none."""
@@ -109,15 +111,18 @@ class Scene:
                 return f"task {task['id']} has predictions of {versions}"
         return ""
 
-    def assert_as_if_nothing_had_happened(self, state: State, folder: Path) -> None:
+    def assert_as_if_nothing_had_happened(self, lineup: LineupServer, folder: Path) -> None:
         """Nothing is lost, and an undisturbed Lineup makes the same of a project of the same images and labels."""
         assert_nothing_lost(self.project, self.labels)
         twin = self._twin()
-        with LineupServer(self.server, folder, **HASTY) as lineup:
-            lineup.connect(twin.project.id)
-            undisturbed = twin.settle(lineup)
-        found = different(state, undisturbed)
-        assert not found, f"{len(found)} differences:\n" + "\n".join(found[:20])
+        with LineupServer(self.server, folder, **HASTY) as other:
+            other.connect(twin.project.id)
+            undisturbed = twin.settle(other)
+        deadline = time.monotonic() + PATIENCE
+        while found := different(read_state(self.project, lineup), undisturbed):
+            # the last fields are written when nobody has labelled for a while
+            assert time.monotonic() < deadline, f"{len(found)} differences:\n" + "\n".join(found[:20])
+            time.sleep(1)
 
     def _twin(self) -> Scene:
         project = self.project
