@@ -306,7 +306,16 @@ class LabelStudioServer:
             tasks,
             {"return_task_ids": "true", "commit_to_project": "true"},
         )
-        return [int(task_id) for task_id in answer["task_ids"]]
+        ids = [int(task_id) for task_id in answer["task_ids"]]
+        given = [
+            (task_id, annotation)
+            for task_id, task in zip(ids, tasks, strict=True)
+            for annotation in task.get("annotations", [])
+        ]
+        # on SQLite, an import that has to wait for another write is tried again without the annotations it came with
+        for task_id, annotation in given if answer["annotation_count"] < len(given) else []:
+            self.api("POST", f"/api/tasks/{task_id}/annotations/", annotation)
+        return ids
 
     def serve_folder(self, project_id: int, folder: Path) -> None:
         """Let tasks of a project show the files of a folder below ``files_dir`` (a local-files storage)."""

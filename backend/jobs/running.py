@@ -16,6 +16,7 @@ from backend.logs import log_fields
 from backend.project import project_status, tell_status
 from backend.settings import Settings
 from backend.status import LastError, LastRefresh, Status
+from backend.storage import explain, is_storage_error
 from backend.tally import REFRESHES, STEPS, Counts, add, count, tally
 
 log = logging.getLogger(__name__)
@@ -130,8 +131,7 @@ class RefreshRun:
             self._tell(project_id, replace(_counted(status, counts), state="idle", started_at=None))
             return None
         except Exception as error:
-            message = f"{type(error).__name__}: {error}"
-            failed = LastError(message, self.clock(), pending.upto)
+            failed = LastError(explain(error), self.clock(), pending.upto, is_storage_error(error))
             count(REFRESHES, "failed")
             self._tell(
                 project_id,
@@ -154,7 +154,7 @@ class RefreshRun:
         return report
 
     def _tell(self, project_id: int, status: Status) -> None:
-        tell_status(self.settings, project_id, status)
+        _try_to_tell(self.settings, project_id, status)
 
     def _ended(
         self, project_id: int, status: Status, result: Result, upto: int, counts: Counts
@@ -165,7 +165,8 @@ class RefreshRun:
         count(REFRESHES, "learned" if last.learned else "kept")
         for step, seconds in last.seconds.items():
             count(STEPS, step, seconds)
-        self._tell(
+        tell_status(
+            self.settings,
             project_id,
             replace(
                 _counted(status, counts), state="idle", started_at=None, last_refresh=last, last_error=None
@@ -187,7 +188,15 @@ def idle_counts(
         finally:
             if counts and held():
                 status = project_status(settings, project_id, now=True)
-                tell_status(settings, project_id, _counted(status, counts))
+                _try_to_tell(settings, project_id, _counted(status, counts))
+
+
+def _try_to_tell(settings: Settings, project_id: int, status: Status) -> None:
+    """Tell a status that nothing depends on: what cannot be told must not stop what goes on."""
+    try:
+        tell_status(settings, project_id, status)
+    except OSError as error:
+        log.warning("the status cannot be told: %s", explain(error))
 
 
 def _counted(status: Status, counts: Counts) -> Status:

@@ -33,8 +33,8 @@ def test_hints_of_a_project_are_gathered(tmp_path: Path):
 
 
 def test_a_hint_that_cannot_be_kept_says_so(tmp_path: Path):
-    store = HintStore(tmp_path)
-    store.close()
+    (tmp_path / "file").touch()
+    store = HintStore(tmp_path / "file")
     with pytest.raises(QueueUnavailable, match=r"hints\.sqlite in MODEL_DIR cannot be written to"):
         store.add(7, "poll")
 
