@@ -52,14 +52,11 @@ class HintStore:
         QueueUnavailable
             If the file cannot be written to.
         """
-        try:
-            with self._open() as db:
-                db.execute(
-                    "INSERT INTO hints (project, reason, at) VALUES (?, ?, ?)",
-                    (project_id, reason, self._clock()),
-                )
-        except (OSError, sqlite3.Error) as error:
-            raise QueueUnavailable(f"{HINTS_FILE} in MODEL_DIR cannot be written to: {error}") from error
+        with self._open() as db:
+            db.execute(
+                "INSERT INTO hints (project, reason, at) VALUES (?, ?, ?)",
+                (project_id, reason, self._clock()),
+            )
 
     def pending(self) -> dict[int, Pending]:
         """Return the open hints by project id."""

@@ -152,7 +152,7 @@ def test_redis_away_while_events_are_refused_is_told(
         assert "no look at the projects could be asked for: Redis cannot be used" in caplog.text
         answer = client.post("/webhook", json=EVENT)
         assert answer.status_code == 503
-        assert answer.json()["detail"].startswith("Redis cannot be used: it is away. The next look")
+        assert answer.json()["detail"].startswith("Redis cannot be used: it is away. ")
 
 
 def test_a_stranger_makes_nobody_look(web: Web, hints: HintList) -> None:

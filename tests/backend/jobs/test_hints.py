@@ -35,7 +35,7 @@ def test_hints_of_a_project_are_gathered(tmp_path: Path):
 def test_a_hint_that_cannot_be_kept_says_so(tmp_path: Path):
     (tmp_path / "file").touch()
     store = HintStore(tmp_path / "file")
-    with pytest.raises(QueueUnavailable, match=r"hints\.sqlite in MODEL_DIR cannot be written to"):
+    with pytest.raises(QueueUnavailable, match=r"hints\.sqlite in MODEL_DIR cannot be used"):
         store.add(7, "poll")
 
 
