@@ -43,7 +43,7 @@ class SharedRefreshes:
 
         def report(step: str, done: int, total: int) -> None:
             progress(step, done, total)
-            project.keep()
+            project.turns.keep()
 
         try:
             result = self._inner.refresh(project_id, reasons, report)
@@ -54,14 +54,14 @@ class SharedRefreshes:
             raise
         with suppress(Stopped):  # what has ended is not put off
             progress("share", 0, 1)
-        project.push()
+        project.turns.push()
         return result
 
     def idle_step(self, project_id: int, interrupted: Callable[[], bool]) -> bool:
         """Do a piece of idle work, and push what it came to."""
         more = self._inner.idle_step(project_id, interrupted)
         # should the project be another one's by now, its turn is the higher one
-        self._shared.project(project_id).push()
+        self._shared.project(project_id).turns.push()
         return more
 
     def forget(self, project_id: int) -> None:
@@ -84,6 +84,6 @@ class SharedRefreshes:
         try:
             with suppress(Stopped):
                 progress("share", 0, 1)
-            project.push()
+            project.turns.push()
         except (LeaseLost, SharedFolderError) as error:
             log.warning("project %d: what was done stays on this machine for now: %s", project.id, error)
