@@ -20,6 +20,7 @@ T = TypeVar("T")
 PART_BYTES = 8 * 2**20
 # the store's own library tries again; more than this would only keep annotators waiting
 _S3_OPTIONS: dict[str, Any] = {
+    "max_concurrency": 1,  # with more, every read asks for the size first
     "config_kwargs": {"connect_timeout": 5, "read_timeout": 30, "retries": {"max_attempts": 2}},
 }
 _TRIES = 2

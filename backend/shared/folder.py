@@ -27,13 +27,13 @@ class SharedFolder:
 
     Parameters
     ----------
-    url : str
+    bucket : Bucket
     folder : Path
         The working folder of this machine.
     """
 
-    def __init__(self, url: str, folder: Path) -> None:
-        self.bucket = Bucket(url)
+    def __init__(self, bucket: Bucket, folder: Path) -> None:
+        self.bucket = bucket
         self.folder = folder
         self._lock = threading.Lock()
         self._projects: dict[int, SharedProject] = {}
@@ -118,6 +118,11 @@ def share(settings: Settings) -> SharedFolder | None:
 
 
 @lru_cache(maxsize=8)
+def _bucket(url: str) -> Bucket:
+    return Bucket(url)
+
+
+@lru_cache(maxsize=8)
 def _open(url: str, folder: Path) -> SharedFolder:
     folder.mkdir(parents=True, exist_ok=True)
-    return SharedFolder(url, folder)
+    return SharedFolder(_bucket(url), folder)

@@ -40,20 +40,26 @@ class SharedRefreshes:
         """Refresh a project; ``progress`` raises where this worker may not go on, or push."""
         project = self._shared.project(project_id)
         self._take(project)
+        last = ("read", 0, 1)
 
         def report(step: str, done: int, total: int) -> None:
-            progress(step, done, total)
+            nonlocal last
+            last = (step, done, total)
+            progress(*last)
             project.turns.keep()
+
+        def check() -> None:
+            with suppress(Stopped):  # what has ended is not put off
+                progress(*last)
 
         try:
             result = self._inner.refresh(project_id, reasons, report)
         except LeaseLost:
             raise
         except Exception:
-            self._save(project, progress)
+            self._save(project, check)
             raise
-        with suppress(Stopped):  # what has ended is not put off
-            progress("share", 0, 1)
+        check()
         project.turns.push()
         return result
 
@@ -79,11 +85,10 @@ class SharedRefreshes:
                 )
         self._taken.add(project.id)
 
-    def _save(self, project: SharedProject, progress: Progress) -> None:
+    def _save(self, project: SharedProject, check: Callable[[], None]) -> None:
         """Push what a refresh came to that did not end, if this worker may: its successor need not do it again."""
         try:
-            with suppress(Stopped):
-                progress("share", 0, 1)
+            check()
             project.turns.push()
         except (LeaseLost, SharedFolderError) as error:
             log.warning("project %d: what was done stays on this machine for now: %s", project.id, error)

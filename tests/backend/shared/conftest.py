@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from backend.settings import Settings
-from backend.shared.folder import SharedFolder
+from backend.shared.folder import SharedFolder, share
 from backend.shared.project import SharedProject
 from backend.snapshot import SNAPSHOT, SnapshotStore
 from tests.backend.trained import make_settings
@@ -44,8 +44,7 @@ def process(machine: Machine) -> Process:
     """Project 7 as a new process of a machine sees it."""
 
     def make(name: str) -> SharedProject:
-        settings = machine(name)
-        return SharedFolder(settings.model_url, settings.model_dir).project(7)
+        return new_process(machine(name)).project(7)
 
     return make
 
@@ -61,3 +60,10 @@ def worked(project: SharedProject, value: str) -> SharedProject:
     store(project).set_meta("value", value)
     project.turns.push()
     return project
+
+
+def new_process(settings: Settings) -> SharedFolder:
+    """What a process that has just started knows of a bucket; its connections are this one's."""
+    shared = share(settings)
+    assert shared is not None
+    return SharedFolder(shared.bucket, settings.model_dir)

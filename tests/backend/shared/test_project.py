@@ -6,9 +6,8 @@ from dataclasses import replace
 
 from backend.project import Project
 from backend.settings import Settings
-from backend.shared.folder import SharedFolder
 from backend.status import LastRefresh, Status
-from tests.backend.shared.conftest import Machine, Process, store, worked
+from tests.backend.shared.conftest import Machine, Process, new_process, store, worked
 from tests.backend.trained import make_project
 from tests.s3_server import S3Server
 
@@ -49,6 +48,6 @@ def test_a_project_whose_id_is_another_one_s_now_is_moved_aside(
     assert s3.keys(bucket, "lineup/projects/7/snapshot/") == []
     assert len(s3.keys(bucket, "lineup/projects/7.created-")) == 1
     worked(again.shared, "b")
-    other = SharedFolder(settings.model_url, machine("other").model_dir).project(7)
+    other = new_process(machine("other")).project(7)
     other.take()
     assert store(other).get_meta("value") == "b"
