@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
-import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -34,10 +31,12 @@ from backend.protocol import (
     parse_body,
     parse_project,
 )
-from backend.rates import Rates
+from backend.rates import WRONG_PASSWORD, Rates, client_of
 from backend.registry import UNTRAINED, VersionNotFound
 from backend.settings import Settings
 from backend.shared.folder import share
+from backend.status import replace_text
+from backend.storage import explain, find_problem
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +73,10 @@ class Service:
         seen = body.digest()
         known = path.exists() and path.read_text(encoding="utf-8") == seen
         if not known and self.ask(body.project, "setup"):
-            _replace(path, seen)
+            try:
+                replace_text(path, seen)
+            except OSError as error:  # the next one asks again; what is served is told all the same
+                log.error("project %d: %s", body.project, explain(error))
         return self.predictor.version(body.project)
 
     def hint(self, body: WebhookBody) -> None:
@@ -91,7 +93,7 @@ class Service:
         try:
             for project_id in Project.known(self.settings):
                 self.queue.request(project_id, "overflow")
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, sqlite3.Error, QueueUnavailable) as error:
             log.error("events were refused, and no look at the projects could be asked for: %s", error)
 
     def predict(self, raw: bytes) -> dict[str, Any]:
@@ -107,15 +109,21 @@ class Service:
 
     def health(self) -> dict[str, Any]:
         """Return what is served and whether the worker runs."""
-        projects = {str(project_id): self._project(project_id) for project_id in Project.known(self.settings)}
+        known = Project.known(self.settings)
+        projects = {str(project_id): self._project(project_id) for project_id in known}
         shared = share(self.settings)
+        problem = (
+            find_problem(self.settings.model_dir)
+            or (shared.bucket.problem if shared else None)
+            or self._storage_error(known)
+        )
         return {
             "status": "UP",
             "model_class": "Lineup",
             "version": __version__,
             "worker": {"alive": self.queue.alive, "restarts": self.queue.restarts},
             "queue": {"problem": self.queue.problem},
-            "model_dir": {"problem": shared.bucket.problem if shared else None},
+            "storage": {"problem": problem},
             "projects": projects,
         }
 
@@ -123,6 +131,11 @@ class Service:
         """Return the stored versions, oldest first: of one project or of all."""
         projects = Project.known(self.settings) if project_id is None else [project_id]
         return [version for project in projects for version in open_registry(self.settings, project).ids()]
+
+    def _storage_error(self, projects: list[int]) -> str | None:
+        """Return why a worker could not write; its needs may be larger than those of a try here."""
+        errors = (project_status(self.settings, project_id).last_error for project_id in projects)
+        return next((error.message for error in errors if error and error.storage), None)
 
     def _project(self, project_id: int) -> dict[str, Any]:
         status = project_status(self.settings, project_id)
@@ -183,11 +196,11 @@ def create_app(settings: Settings, queue: RefreshQueue | None = None) -> FastAPI
     app.add_middleware(AuthMiddleware, settings=settings, rates=rates, refused=refused)
     app.state.service = service
     _add_errors(app, service)
-    _add_routes(app, service)
+    _add_routes(app, service, rates, refused)
     return app
 
 
-def _add_routes(app: FastAPI, service: Service) -> None:
+def _add_routes(app: FastAPI, service: Service, rates: Rates, refused: Callable[[str], None]) -> None:
     @app.get("/")
     @app.get("/health")
     def health() -> JSONResponse:
@@ -210,6 +223,8 @@ def _add_routes(app: FastAPI, service: Service) -> None:
     async def webhook(request: Request) -> JSONResponse:
         body = parse_body(WebhookBody, await request.body())
         if not event_allowed(service.settings, request.headers, body.event):
+            refused("credentials")
+            rates.charge(client_of(request.scope), WRONG_PASSWORD)
             return JSONResponse({"detail": "the header X-Lineup-Secret is missing or wrong"}, status_code=401)
         service.metrics.events.labels(body.event).inc()
         await run_in_threadpool(service.hint, body)
@@ -239,21 +254,12 @@ def _add_errors(app: FastAPI, service: Service) -> None:
     @app.exception_handler(QueueUnavailable)
     def unavailable(request: Request, error: Exception) -> JSONResponse:
         log.error("%s %s: %s", request.method, request.url.path, error)
-        message = "Lineup cannot reach its Redis. The next look at the project finds what changed"
+        message = f"{error}. /health says more. The next look at the project finds what changed"
         return JSONResponse({"detail": message}, status_code=503)
 
     @app.exception_handler(OSError)
     @app.exception_handler(sqlite3.Error)
     def storage(request: Request, error: Exception) -> JSONResponse:
-        log.error("%s %s: MODEL_DIR cannot be used: %s", request.method, request.url.path, error)
-        message = (
-            "Lineup cannot use its MODEL_DIR; see its log. The next look at the project finds what changed"
-        )
+        log.error("%s %s: %s", request.method, request.url.path, explain(error))
+        message = "Lineup cannot use its MODEL_DIR; /health says why. The next look at the project finds what changed"
         return JSONResponse({"detail": message}, status_code=503)
-
-
-def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tmp = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    tmp.write_text(text, encoding="utf-8")
-    os.replace(tmp, path)

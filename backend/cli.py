@@ -25,6 +25,7 @@ from backend.settings import Settings, get_settings
 from backend.shared.folder import share
 from backend.snapshot import SNAPSHOT
 from backend.status import Status
+from backend.storage import find_problem
 from backend.tables import status_table, versions_table
 
 app = typer.Typer(
@@ -299,6 +300,10 @@ def status(project: OneProject = None) -> None:
             _require_known(settings, project)
         projects = Project.known(settings) if project is None else [project]
         console.print(_workers(settings), highlight=False)
+        if problem := find_problem(settings.model_dir):
+            console.print(
+                f"[bold red]{problem}[/]: {settings.model_dir.resolve()}", highlight=False, soft_wrap=True
+            )
         if not projects:
             console.print("No project is connected yet. Connect one: lineup connect --project ID")
             return
@@ -415,7 +420,9 @@ def worker(
     queue: Annotated[
         list[str] | None,
         typer.Option(
-            "--queue", "-q", help="With REDIS_URL: take only this sort of work (`refresh`); repeatable."
+            "--queue",
+            "-q",
+            help="With REDIS_URL: take only this sort of work (`refresh`, `embed`); repeatable.",
         ),
     ] = None,
 ) -> None:

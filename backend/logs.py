@@ -17,7 +17,7 @@ from backend.settings import Settings
 
 # libraries whose debug lines hold headers, signed addresses or task data
 _TALKATIVE = (
-    *("httpcore", "httpx", "urllib3", "label_studio_sdk", "asyncio", "PIL", "rq", "multipart"),
+    *("httpcore", "httpx", "urllib3", "label_studio_sdk", "asyncio", "PIL", "rq", "multipart", "faiss"),
     *("botocore", "aiobotocore", "s3fs", "gcsfs", "adlfs", "azure", "fsspec", "aiohttp"),
 )
 # what the libraries of object stores read themselves

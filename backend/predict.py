@@ -118,7 +118,7 @@ class Predictor:
         if version == UNTRAINED:
             return ["there is no model yet"] * len(tasks)
         served = self._load(project_id, version)
-        store = SnapshotStore(self.settings.project_dir(project_id) / SNAPSHOT)
+        store = SnapshotStore.for_reading(self.settings.project_dir(project_id) / SNAPSHOT)
         kind = find_kind(label_config or (store.get_meta("project") or {}).get("label_config", ""))
         if (kind.name, kind.classes) != (served.kind, served.classes):
             self._request(project_id, "predict")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AnyHttpUrl,
@@ -20,6 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from backend.shared.url import check_url, is_url, local_path, working_folder
 from ml.acquisition import find_strategy
+from ml.images import ImageLimits
 from ml.outliers import make_outliers
 from ml.suspicion.filters import check_filter
 from ml.suspicion.scores import make_score
@@ -95,6 +97,16 @@ class Settings(BaseSettings):
     )
     allow_noncommercial: bool = Field(
         False, description="Accept backbone weights whose licence is not known to allow commercial use."
+    )
+    embed_engine: Literal["auto", "local", "ray"] = Field(
+        "auto",
+        description="Who embeds many new images: `auto` (with `REDIS_URL` all free workers together), `local` (the "
+        "worker that refreshes), `ray` (a Ray cluster).",
+    )
+    ray_address: str = Field(
+        "",
+        description="With `EMBED_ENGINE=ray`: a Ray cluster, `auto` or `HOST:6379`; unset: one is started on the "
+        "worker's machine for as long as it takes.",
     )
     queue: Literal["on", "off"] = Field(
         "on",
@@ -196,6 +208,12 @@ class Settings(BaseSettings):
         # the address may hold a password: it is not repeated
         if value.get_secret_value() and not value.get_secret_value().startswith(REDIS_SCHEMES):
             raise ValueError(f"must begin with one of {', '.join(REDIS_SCHEMES)}")
+        try:
+            _ = urlsplit(value.get_secret_value()).port
+        except ValueError:
+            raise ValueError(
+                "is no address of a Redis: in its password /, ?, # and @ stand as %2F, %3F, %23 and %40"
+            ) from None
         return value
 
     @model_validator(mode="wrap")
@@ -263,6 +281,11 @@ class Settings(BaseSettings):
     def api_key(self) -> str:
         """The Label Studio token in the clear; never log it."""
         return self.label_studio_api_key.get_secret_value()
+
+    @property
+    def image_limits(self) -> ImageLimits:
+        """What is refused before it is decoded."""
+        return ImageLimits(max_bytes=self.max_image_bytes, max_pixels=self.max_image_pixels)
 
     def project_dir(self, project_id: int) -> Path:
         """Folder that holds one project's state."""

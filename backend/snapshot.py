@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from backend.storage import is_storage_error
 
 SNAPSHOT = "snapshot.sqlite"
 # meta: whether a publish has begun and not ended, so that what stands in Label Studio is not known for certain
@@ -136,6 +138,20 @@ class SnapshotStore:
                 yield db
         finally:
             db.close()
+
+    @classmethod
+    def for_reading(cls, path: Path) -> SnapshotStore:
+        """Return a store for one who only reads: it reads on where the disk is full or read-only.
+
+        SQLite needs room beside the file even to read it. Without, what was stored last is read as it stands, which
+        is safe as long as nobody can write.
+        """
+        try:
+            return cls(path)
+        except (OSError, sqlite3.Error) as error:
+            if not is_storage_error(error) or not path.exists():
+                raise
+            return _FrozenStore(path)
 
     # tasks -----------------------------------------------------------------------------------------
     def load(self) -> Snapshot:
@@ -285,6 +301,18 @@ class SnapshotStore:
                 "WHERE value <> excluded.value",
                 (name, json.dumps(value)),
             )
+
+
+class _FrozenStore(SnapshotStore):
+    """A store whose file nobody can write."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(f"{self.path.resolve().as_uri()}?immutable=1", uri=True)) as db:
+            yield db
 
 
 def _add_missing_columns(db: sqlite3.Connection) -> None:

@@ -63,11 +63,15 @@ class LastRefresh:
 
 @dataclass(frozen=True)
 class LastError:
-    """Why the last refresh failed, when, and up to which hint; gone after one that ends well."""
+    """Why the last refresh failed, when, and up to which hint; gone after one that ends well.
+
+    ``storage``: for want of room, rights or a disk in ``MODEL_DIR``.
+    """
 
     message: str
     at: float
     upto: int = 0
+    storage: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,7 +139,16 @@ def _known(cls: type, raw: dict[str, Any]) -> dict[str, Any]:
 
 def write_status(project_dir: Path, status: Status) -> None:
     """Replace a project's status."""
-    project_dir.mkdir(parents=True, exist_ok=True)
-    tmp = project_dir / f".{STATUS_FILE}.{uuid.uuid4().hex}"
-    tmp.write_text(json.dumps(asdict(status)), encoding="utf-8")
-    os.replace(tmp, project_dir / STATUS_FILE)
+    replace_text(project_dir / STATUS_FILE, json.dumps(asdict(status)))
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file in one step: whoever reads it finds the old text or the new, whole; its folder is created."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tmp = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        tmp.write_text(text, encoding="utf-8")
+        os.replace(tmp, path)
+    except BaseException:
+        tmp.unlink(missing_ok=True)
+        raise

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from benchmarks import data, embed, loop, multilabel, priority, suspicion
-from benchmarks.report import RESULTS, console, load, save
+from benchmarks import data, embed, load, loop, multilabel, priority, scaling, shards, suspicion
+from benchmarks.report import RESULTS, console, save
+from benchmarks.report import load as load_results
 
 # one line a benchmark: a module with `add_arguments`, `run`, `sheets` and `plot`
 BENCHMARKS: dict[str, ModuleType] = {
@@ -21,7 +22,10 @@ BENCHMARKS: dict[str, ModuleType] = {
     "suspicion": suspicion,
     "multilabel": multilabel,
     "loop": loop,
+    "load": load,
     "priority": priority,
+    "scaling": scaling,
+    "shards": shards,
 }
 
 
@@ -71,7 +75,7 @@ def run_one(name: str, options: argparse.Namespace) -> None:
     """
     benchmark = BENCHMARKS[name]
     path = save(name, benchmark.run(options), options.results)
-    figures = load(name, options.results)  # what is shown here is what the docs are filled from
+    figures = load_results(name, options.results)  # what is shown here is what the docs are filled from
     for sheet in benchmark.sheets(figures).values():
         sheet.show()
     benchmark.plot(figures, path.with_suffix(".png"))

@@ -16,10 +16,14 @@ PASSWORD = "redis-password-of-the-tests"
 
 
 class RedisServer:
-    """`redis-server` with its data in a folder, written at every change so that a restart loses nothing."""
+    """`redis-server` with its data in a folder, written at every change so that a restart loses nothing.
 
-    def __init__(self, folder: Path) -> None:
+    ``fsync`` is Redis' setting of when; ``everysec`` is its default.
+    """
+
+    def __init__(self, folder: Path, fsync: str = "always") -> None:
         self.folder = folder
+        self.fsync = fsync
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -46,7 +50,7 @@ class RedisServer:
             "--requirepass": PASSWORD,
             "--save": "",
             "--appendonly": "yes",
-            "--appendfsync": "always",
+            "--appendfsync": self.fsync,
             "--logfile": str(self.folder / "redis.log"),
         }
         command = ["redis-server", *(part for pair in options.items() for part in pair)]

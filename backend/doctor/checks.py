@@ -13,6 +13,7 @@ from backend.doctor.label_config import check_label_config
 from backend.doctor.label_studio import check_label_studio
 from backend.doctor.order import check_order
 from backend.doctor.outcome import Outcome
+from backend.doctor.ray_cluster import check_ray
 from backend.doctor.reach import check_callback, check_private_addresses
 from backend.doctor.redis_server import check_redis
 from backend.doctor.shared import check_shared
@@ -60,6 +61,7 @@ CHECKS = (
     Check("order", check_order, ("label config",), True),
     Check("redis", check_redis),
     Check("worker", check_worker, ("redis",)),
+    Check("ray", check_ray),
     Check("shared folder", check_shared),
     Check("disk", check_disk),
     Check("weights", check_weights),

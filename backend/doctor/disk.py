@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from backend.doctor.context import Context
+from backend.doctor.folder import standing
 from backend.doctor.outcome import Outcome, failure, ok, warning
 
 TOO_LITTLE = 100e6
@@ -18,16 +19,15 @@ def check_disk(context: Context) -> Outcome:
     folder = context.settings.model_dir
     name = "MODEL_CACHE" if context.settings.model_url else "MODEL_DIR"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-") as file:
+        with standing(folder), tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-") as file:
             file.write(b"lineup")
             file.flush()
+            free = shutil.disk_usage(folder).free
     except OSError as error:
         return failure(
             f"{name}={folder} cannot be written to: {error.strerror or error}",
             f"Give the user that runs Lineup the folder, free space on it, or set {name} to another",
         )
-    free = shutil.disk_usage(folder).free
     line = f"{name}={_shown(folder)} can be written to, {free / 1e9:.1f} GB free"
     if free < TOO_LITTLE:
         return failure(f"{line}: too little for another version", f"Free some, or move {name}")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from backend.jobs.base import Pending
+from backend.jobs.base import Pending, QueueUnavailable
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS hints (
@@ -21,7 +22,8 @@ HINTS_FILE = "hints.sqlite"
 class HintStore:
     """The embedded mode's `Hints`: open hints, written by any process in well under a millisecond and lost by none.
 
-    Losing power may lose the last moments' hints: the poll finds those changes.
+    Losing power may lose the last moments' hints: the poll finds those changes. The file is opened when it is first
+    needed, and again after a failure, so that a disk that is full or read-only stops nothing but hints.
 
     Parameters
     ----------
@@ -32,15 +34,10 @@ class HintStore:
     """
 
     def __init__(self, model_dir: Path, clock: Callable[[], float] = time.time) -> None:
-        model_dir.mkdir(parents=True, exist_ok=True)
+        self._path = model_dir / HINTS_FILE
         self._clock = clock
         self._lock = threading.Lock()
-        self._db = sqlite3.connect(
-            model_dir / HINTS_FILE, timeout=5, check_same_thread=False, isolation_level=None
-        )
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._db.executescript(_SCHEMA)
+        self._db: sqlite3.Connection | None = None
 
     @property
     def problem(self) -> str | None:
@@ -48,17 +45,26 @@ class HintStore:
         return None
 
     def add(self, project_id: int, reason: str) -> None:
-        """Note that a project may have changed."""
-        with self._lock:
-            self._db.execute(
-                "INSERT INTO hints (project, reason, at) VALUES (?, ?, ?)",
-                (project_id, reason, self._clock()),
-            )
+        """Note that a project may have changed.
+
+        Raises
+        ------
+        QueueUnavailable
+            If the file cannot be written to.
+        """
+        try:
+            with self._open() as db:
+                db.execute(
+                    "INSERT INTO hints (project, reason, at) VALUES (?, ?, ?)",
+                    (project_id, reason, self._clock()),
+                )
+        except (OSError, sqlite3.Error) as error:
+            raise QueueUnavailable(f"{HINTS_FILE} in MODEL_DIR cannot be written to: {error}") from error
 
     def pending(self) -> dict[int, Pending]:
         """Return the open hints by project id."""
-        with self._lock:
-            rows = self._db.execute(
+        with self._open() as db:
+            rows = db.execute(
                 "SELECT project, min(at), max(at), count(*), group_concat(DISTINCT reason), max(id) "
                 "FROM hints GROUP BY project"
             ).fetchall()
@@ -69,22 +75,58 @@ class HintStore:
 
     def take(self, project_id: int) -> int:
         """Return the id up to which a refresh that starts now sees a project's hints; 0 without hints."""
-        with self._lock:
-            row = self._db.execute("SELECT max(id) FROM hints WHERE project = ?", (project_id,)).fetchone()
+        with self._open() as db:
+            row = db.execute("SELECT max(id) FROM hints WHERE project = ?", (project_id,)).fetchone()
         return int(row[0] or 0)
 
     def done(self, project_id: int, upto: int) -> None:
         """Forget the hints a finished refresh has seen; later ones stay."""
-        with self._lock:
-            self._db.execute("DELETE FROM hints WHERE project = ? AND id <= ?", (project_id, upto))
+        with self._open() as db:
+            db.execute("DELETE FROM hints WHERE project = ? AND id <= ?", (project_id, upto))
 
     def newest(self) -> int:
         """Return the id of the newest hint ever given, open or not; it grows with every `add`."""
-        with self._lock:
-            row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'hints'").fetchone()
+        with self._open() as db:
+            row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'hints'").fetchone()
         return int(row[0]) if row else 0
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
-            self._db.close()
+            self._drop()
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection to one thread at a time.
+
+        Raises
+        ------
+        QueueUnavailable
+            If the file cannot be used.
+        """
+        with self._lock:
+            try:
+                if self._db is None:
+                    self._db = _connect(self._path)
+                yield self._db
+            except (OSError, sqlite3.Error) as error:
+                self._drop()
+                raise QueueUnavailable(f"{HINTS_FILE} in MODEL_DIR cannot be used: {error}") from error
+
+    def _drop(self) -> None:
+        db, self._db = self._db, None
+        if db is not None:
+            db.close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    db = sqlite3.connect(path, timeout=5, check_same_thread=False, isolation_level=None)
+    try:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=NORMAL")
+        db.executescript(_SCHEMA)
+    except BaseException:
+        db.close()
+        raise
+    return db

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +36,8 @@ def worker_alive(model_dir: Path) -> bool:
     path = model_dir / "worker.lock"
     if not path.exists():
         return False
-    with path.open("a") as file:
+    # some file systems lock only what is open for writing; one that is read-only is asked all the same
+    with path.open("a" if os.access(path, os.W_OK) else "r") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -16,6 +16,7 @@ from backend.logs import log_fields
 from backend.project import project_status, tell_status
 from backend.settings import Settings
 from backend.status import LastError, LastRefresh, Status
+from backend.storage import explain, is_storage_error
 from backend.tally import REFRESHES, STEPS, Counts, add, count, tally
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,11 @@ class Refreshes(Protocol):
 
     def known_projects(self) -> list[int]: ...
 
-    def refresh(self, project_id: int, reasons: Collection[str], progress: Progress) -> Result: ...
+    def refresh(
+        self, project_id: int, reasons: Collection[str], progress: Progress, begins: Callable[[], None]
+    ) -> Result: ...
+
+    def remembers(self, project_id: int) -> bool: ...
 
     def idle_step(self, project_id: int, interrupted: Callable[[], bool]) -> bool: ...
 
@@ -63,7 +68,13 @@ class RefreshRun:
         self.refresher = refresher
         self.clock = clock
 
-    def run(self, project_id: int, pending: Pending, check: Callable[[], None]) -> LastRefresh | None:
+    def run(
+        self,
+        project_id: int,
+        pending: Pending,
+        check: Callable[[], None],
+        begins: Callable[[], None] = lambda: None,
+    ) -> LastRefresh | None:
         """Refresh a project; return what came of it, None where ``check`` put it off.
 
         Parameters
@@ -72,6 +83,8 @@ class RefreshRun:
             The hints this refresh answers.
         check : callable
             Raises `Stopped` or `LeaseLost` when the refresh must not go on; called at every progress report.
+        begins : callable
+            Called before the refresh changes anything; not where it finds nothing to do.
 
         Raises
         ------
@@ -81,10 +94,15 @@ class RefreshRun:
             Whatever the refresh raised, after the status has told it; the hints stay open.
         """
         with log_fields(project=project_id, job=f"{project_id}-{pending.upto}"), tally() as counts:
-            return self._run(project_id, pending, check, counts)
+            return self._run(project_id, pending, check, begins, counts)
 
     def _run(
-        self, project_id: int, pending: Pending, check: Callable[[], None], counts: Counts
+        self,
+        project_id: int,
+        pending: Pending,
+        check: Callable[[], None],
+        begins: Callable[[], None],
+        counts: Counts,
     ) -> LastRefresh | None:
         log.info("project %d: refresh (%s)", project_id, ", ".join(sorted(pending.reasons)))
         status = replace(
@@ -100,7 +118,7 @@ class RefreshRun:
         self._tell(project_id, status)
         try:
             result = self.refresher.refresh(
-                project_id, pending.reasons, self._reporter(project_id, status, check)
+                project_id, pending.reasons, self._reporter(project_id, status, check), begins
             )
             with suppress(Stopped):  # what has ended is not put off
                 check()
@@ -113,8 +131,7 @@ class RefreshRun:
             self._tell(project_id, replace(_counted(status, counts), state="idle", started_at=None))
             return None
         except Exception as error:
-            message = f"{type(error).__name__}: {error}"
-            failed = LastError(message, self.clock(), pending.upto)
+            failed = LastError(explain(error), self.clock(), pending.upto, is_storage_error(error))
             count(REFRESHES, "failed")
             self._tell(
                 project_id,
@@ -137,7 +154,7 @@ class RefreshRun:
         return report
 
     def _tell(self, project_id: int, status: Status) -> None:
-        tell_status(self.settings, project_id, status)
+        _try_to_tell(self.settings, project_id, status)
 
     def _ended(
         self, project_id: int, status: Status, result: Result, upto: int, counts: Counts
@@ -148,7 +165,8 @@ class RefreshRun:
         count(REFRESHES, "learned" if last.learned else "kept")
         for step, seconds in last.seconds.items():
             count(STEPS, step, seconds)
-        self._tell(
+        tell_status(
+            self.settings,
             project_id,
             replace(
                 _counted(status, counts), state="idle", started_at=None, last_refresh=last, last_error=None
@@ -160,15 +178,25 @@ class RefreshRun:
 
 
 @contextmanager
-def idle_counts(settings: Settings, project_id: int) -> Iterator[None]:
-    """Keep what idle work counts in the project's status."""
+def idle_counts(
+    settings: Settings, project_id: int, held: Callable[[], bool] = lambda: True
+) -> Iterator[None]:
+    """Keep what idle work counts in the project's status, if it is still this worker's: ``held``."""
     with log_fields(project=project_id, job="idle"), tally() as counts:
         try:
             yield
         finally:
-            if counts:
+            if counts and held():
                 status = project_status(settings, project_id, now=True)
-                tell_status(settings, project_id, _counted(status, counts))
+                _try_to_tell(settings, project_id, _counted(status, counts))
+
+
+def _try_to_tell(settings: Settings, project_id: int, status: Status) -> None:
+    """Tell a status that nothing depends on: what cannot be told must not stop what goes on."""
+    try:
+        tell_status(settings, project_id, status)
+    except OSError as error:
+        log.warning("the status cannot be told: %s", explain(error))
 
 
 def _counted(status: Status, counts: Counts) -> Status:

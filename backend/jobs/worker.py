@@ -6,27 +6,35 @@ import argparse
 import logging
 import os
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Protocol
 
-from backend.jobs.base import Hints, Stopped
+from backend.jobs.base import Hints, QueueUnavailable, Stopped
 from backend.jobs.debounce import due
-from backend.jobs.hints import HintStore
 from backend.jobs.lifeline import die_with, exit_after_grace, ignore_interrupt
 from backend.jobs.locks import announce_worker, project_lock
+from backend.jobs.open import distributed, open_hints
 from backend.jobs.running import Refreshes, RefreshRun, idle_counts
 from backend.logs import configure
 from backend.settings import Settings, get_settings
 from backend.shared.folder import share
 from backend.shared.refreshes import SharedRefreshes
+from backend.storage import explain
+
+if TYPE_CHECKING:
+    from backend.jobs.distributed.worker import Parts
 
 log = logging.getLogger(__name__)
 
 TICK = 0.2
 IDLE_EVERY = 1.0
 MAX_BACKOFF = 60.0
+# seconds between two tries where MODEL_DIR cannot be used
+STORAGE_WAIT = 2.0
 NICENESS = 5
 
 
@@ -76,12 +84,20 @@ class Worker:
 
     def run(self) -> None:
         """Loop until `stop`."""
-        with announce_worker(self.settings.model_dir):
-            for project_id in self.refresher.known_projects():
-                self.hints.add(project_id, "start")
+        with ExitStack() as announced:
+            greeted = False
             while not self._stop.is_set():
-                if not self.step():
-                    self._stop.wait(TICK)
+                try:
+                    if not greeted:
+                        announced.enter_context(announce_worker(self.settings.model_dir))
+                        for project_id in self.refresher.known_projects():
+                            self.hints.add(project_id, "start")
+                        greeted = True
+                    if not self.step():
+                        self._stop.wait(TICK)
+                except (OSError, sqlite3.Error, QueueUnavailable) as error:
+                    log.error("%s; trying again in %.0f s", explain(error), STORAGE_WAIT)
+                    self._stop.wait(STORAGE_WAIT)
 
     def step(self) -> bool:
         """Run the refreshes that are due, else a piece of idle work; return whether anything ran."""
@@ -124,7 +140,7 @@ class Worker:
             except Exception as error:
                 wait = self._back_off(project_id)
                 self._failed_upto[project_id] = pending.upto
-                said = f"{type(error).__name__}: {error}"
+                said = explain(error)
                 log.error("project %d: refresh failed, next try in %.0f s: %s", project_id, wait, said)
                 log.debug("project %d", project_id, exc_info=error)
                 return True
@@ -176,12 +192,12 @@ def make_worker(settings: Settings, queues: Sequence[str] = ()) -> Endless:
     """Return the worker of the mode the settings ask for; ``queues`` restricts one that works for Redis."""
     from backend.refresh import Refresher
 
-    alone = not settings.redis_url.get_secret_value()
-    refresher: Refreshes = Refresher(settings)
+    alone = not distributed(settings)
+    refresher: Parts = Refresher(settings)
     if shared := share(settings):
         refresher = SharedRefreshes(refresher, shared, alone=alone)
     if alone:
-        return Worker(settings, HintStore(settings.model_dir), refresher)
+        return Worker(settings, open_hints(settings), refresher)
     from backend.jobs.distributed.worker import DistributedWorker
 
     return DistributedWorker(settings, refresher, queues)

@@ -71,11 +71,13 @@ def post_prediction(client: LabelStudioClient, project_id: int, prediction: Pred
 def rescore_prediction(client: LabelStudioClient, prediction_id: int, score: float) -> bool:
     """Change the score of a stored prediction; return False where it is gone."""
     try:
-        client.patch(f"/api/predictions/{prediction_id}/", {"score": score})
+        answer = client.patch(f"/api/predictions/{prediction_id}/", {"score": score})
     except LabelStudioError as error:
         if error.status != 404:
             raise
         return False
+    if int(answer["id"]) != prediction_id:
+        raise LabelStudioError(200, "PATCH", "/api/predictions/", f"unexpected answer {str(answer)[:200]}")
     return True
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 from backend.labelstudio.client import LabelStudioClient
-from backend.labelstudio.errors import LabelStudioError
+from backend.labelstudio.errors import LabelStudioError, LabelStudioUnreachable
 from backend.labelstudio.reader import parse_time, read_creation_range, read_project
 from backend.labelstudio.tabs import TABS, is_ours, patched, significant, up_to_date, wanted_tab
 from backend.registry import is_version
@@ -181,6 +181,8 @@ def switch_stream(
     """
     info = read_project(client, project_id)
     state = replace(known)
+    if info.model_version == "":  # what a person chose has been deleted: their choice went with it
+        state.model_version_theirs = False
     if adopt:
         state.sampling_theirs = state.model_version_theirs = False
         state.sampling = state.model_version = state.intended = None
@@ -211,11 +213,16 @@ def switch_stream(
 
 
 def _patch(client: LabelStudioClient, project_id: int, changes: dict[str, str]) -> None:
+    path = f"/api/projects/{project_id}/"
     try:
-        client.patch(f"/api/projects/{project_id}/", changes)
+        answer = client.patch(path, changes)
     except LabelStudioError as error:
         if error.status == 400 and "model_version" in changes:
             version = changes["model_version"]
             hint = f"The project has no predictions of version {version!r}: post them before the switch"
             raise LabelStudioError(400, error.method, error.path, error.message, hint) from error
         raise
+    # believed without proof, the old value would pass for a person's choice ever after
+    if not isinstance(answer, dict) or any(answer.get(name) != value for name, value in changes.items()):
+        hint = "Something between Lineup and Label Studio answers in its place"
+        raise LabelStudioUnreachable(200, "PATCH", path, f"it did not say that {changes} is set", hint)

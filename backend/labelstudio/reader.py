@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from backend.labelstudio.client import LabelStudioClient
+from backend.labelstudio.errors import LabelStudioUnreachable
 from backend.snapshot import AnnotationRecord, ProjectInfo, TaskRecord
 
 PAGE = 500
@@ -29,8 +30,14 @@ def read_project(client: LabelStudioClient, project_id: int) -> ProjectInfo:
     ------
     LabelStudioError
         Status 404 where the project does not exist or the token's user cannot see it.
+    LabelStudioUnreachable
+        If what answers is no Label Studio.
     """
-    raw = client.get(f"/api/projects/{project_id}/", {"include": _PROJECT_FIELDS})
+    path = f"/api/projects/{project_id}/"
+    raw = client.get(path, {"include": _PROJECT_FIELDS})
+    if not isinstance(raw, dict) or raw.get("id") != project_id:
+        hint = f"Is LABEL_STUDIO_URL ({client.url}) a Label Studio, and is what stands in between well?"
+        raise LabelStudioUnreachable(200, "GET", path, "the answer is not the project", hint)
     return ProjectInfo(
         id=raw["id"],
         title=raw["title"] or "",

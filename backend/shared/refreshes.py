@@ -5,12 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from backend.jobs.base import LeaseLost, Stopped
-from backend.jobs.running import Progress, Refreshes, Result
+from backend.jobs.running import Progress, Result
 from backend.shared.bucket import SharedFolderError
 from backend.shared.folder import SharedFolder
 from backend.shared.project import SharedProject
+
+if TYPE_CHECKING:
+    from backend.embedding.stage import EmbeddingStage
+    from backend.jobs.distributed.worker import Parts
+    from ml.vectors import VectorStore
 
 log = logging.getLogger(__name__)
 
@@ -20,13 +26,13 @@ class SharedRefreshes:
 
     Parameters
     ----------
-    inner : Refreshes
+    inner : Parts
     shared : SharedFolder
     alone : bool
         Whether no lease keeps other machines from the projects, so that somebody else's state means trouble.
     """
 
-    def __init__(self, inner: Refreshes, shared: SharedFolder, *, alone: bool) -> None:
+    def __init__(self, inner: Parts, shared: SharedFolder, *, alone: bool) -> None:
         self._inner = inner
         self._shared = shared
         self._alone = alone
@@ -36,29 +42,57 @@ class SharedRefreshes:
         """Return the projects that any machine is connected to."""
         return self._inner.known_projects()
 
-    def refresh(self, project_id: int, reasons: Collection[str], progress: Progress) -> Result:
-        """Refresh a project; ``progress`` raises where this worker may not go on, or push."""
+    @property
+    def stage(self) -> EmbeddingStage:
+        """What embeds shards of other workers' refreshes."""
+        return self._inner.stage
+
+    @property
+    def vectors(self) -> VectorStore:
+        """Where their vectors go."""
+        return self._inner.vectors
+
+    def refresh(
+        self,
+        project_id: int,
+        reasons: Collection[str],
+        progress: Progress,
+        begins: Callable[[], None] = lambda: None,
+    ) -> Result:
+        """Refresh a project; ``progress`` raises where this worker may not go on, or push.
+
+        Where nothing had changed nothing is pushed: the turn of whoever has idle work left goes on.
+        """
         project = self._shared.project(project_id)
         self._take(project)
-        last = ("read", 0, 1)
+        last, worked = ("read", 0, 1), False
+
+        def work() -> None:
+            nonlocal worked
+            begins()
+            worked = True
 
         def report(step: str, done: int, total: int) -> None:
             nonlocal last
             last = (step, done, total)
             progress(*last)
-            project.turns.keep()
+            if worked:
+                project.turns.keep()
 
         def check() -> None:
             with suppress(Stopped):  # what has ended is not put off
                 progress(*last)
 
         try:
-            result = self._inner.refresh(project_id, reasons, report)
+            result = self._inner.refresh(project_id, reasons, report, work)
         except LeaseLost:
             raise
         except Exception:
-            self._save(project, check)
+            if worked:
+                self._save(project, check)
             raise
+        if not worked:
+            return result
         check()
         project.turns.push()
         return result
@@ -69,6 +103,10 @@ class SharedRefreshes:
         # should the project be another one's by now, its turn is the higher one
         self._shared.project(project_id).turns.push()
         return more
+
+    def remembers(self, project_id: int) -> bool:
+        """Tell whether idle work of a project is left that this process has what it needs for."""
+        return self._inner.remembers(project_id)
 
     def forget(self, project_id: int) -> None:
         """Drop what is known of a project from the last refresh here."""

@@ -56,6 +56,7 @@ class Ensemble:
     penalty : float
         Of the ridge member.
     n_rows : int
+        Training rows when the penalty was chosen.
     coordinates : (Basis, ndarray of float32, shape (n, s)) or None
         Centred and uncorrelated over the training rows.
     """
@@ -172,7 +173,7 @@ def fit_ensemble(
         posterior[np.arange(len(y)), y],
         None if logistic is None else replace(logistic, oos_probs=logistic.oos_probs[:0]),
         ridge.penalty,
-        len(y),
+        warm.n_rows if warm is not None and steady else len(y),
         (basis, Z),
     )
 

@@ -43,7 +43,7 @@ class Logistic:
         The penalty chosen, on the summed log-loss of vectors of norm about 1.
     temperature : float
     n_rows : int
-        Training rows.
+        Training rows when the penalty was chosen.
     W : ndarray of float32, shape (d, M, K)
         Weights of every fold's model, the full model last, before temperature; to start the next fit from.
     b : ndarray of float32, shape (M, K)
@@ -101,7 +101,7 @@ def fit_logistic(
         Fold of each row, from 0; see `ml.folds.stable_folds`.
     warm : Logistic, optional
         An earlier fit to start from, with rows in the same folds. One that does not fit (other d, K or number
-        of folds) is ignored. Its penalty is kept while the number of rows is about the same.
+        of folds) is ignored. Its penalty is kept while the number of rows is about what it was chosen for.
     l2 : float, optional
         Penalty; default: the one of `L2_GRID` with the lowest out-of-sample log-loss, or `FEW_L2` with fewer
         rows than `FEW`.
@@ -141,13 +141,18 @@ def fit_logistic(
         if warm is None
         else carry(warm.W, warm.b, warm.head.mean, warm.head.scale, axes)
     )
+    n_rows = len(y)
     if l2 is None and len(y) < FEW:
         l2 = FEW_L2
+    if l2 is None and warm is not None and 1 / _REGROW <= len(y) / warm.n_rows <= _REGROW:
+        l2, n_rows = (
+            warm.l2,
+            warm.n_rows,
+        )  # of when it was chosen: labels that come a few at a time are many in the end
     if l2 is None:
-        keep = warm is not None and 1 / _REGROW <= len(y) / warm.n_rows <= _REGROW
-        l2, start = (warm.l2, start) if warm is not None and keep else _choose_l2(problem, folds, start)
+        l2, start = _choose_l2(problem, folds, start)
     weights, _ = solve(problem, start, l2, max_steps=max_steps, tolerance=tolerance)
-    return _finish(problem, axes, folds, weights, l2)
+    return _finish(problem, axes, folds, weights, l2, n_rows)
 
 
 def choose_penalty(
@@ -234,7 +239,9 @@ def _choose_l2(problem: Problem, folds: np.ndarray, start: np.ndarray) -> tuple[
     return best[1], best[2]
 
 
-def _finish(problem: Problem, basis: Basis, folds: np.ndarray, weights: np.ndarray, l2: float) -> Logistic:
+def _finish(
+    problem: Problem, basis: Basis, folds: np.ndarray, weights: np.ndarray, l2: float, n_rows: int
+) -> Logistic:
     held_out = _held_out(problem, folds, weights)
     temperature = fit_temperature(held_out, problem.y)
     held_out /= temperature
@@ -243,4 +250,4 @@ def _finish(problem: Problem, basis: Basis, folds: np.ndarray, weights: np.ndarr
     b = weights[r]
     head = Head(W[:, -1] / np.float32(temperature), b[-1] / np.float32(temperature), basis.mean, basis.scale)
     loss = log_loss(held_out, problem.y)
-    return Logistic(head, softmax(held_out), loss, l2, temperature, len(problem.y), W, b)
+    return Logistic(head, softmax(held_out), loss, l2, temperature, n_rows, W, b)

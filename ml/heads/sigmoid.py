@@ -46,6 +46,7 @@ class MultiLabel:
     folds : ndarray of int64, shape (n,)
     l2 : float
     n_rows : int
+        Training rows when the penalty was chosen.
     W : ndarray of float32, shape (d, M, K)
         Weights of every fold's model, the full model last; to start the next fit from.
     b : ndarray of float32, shape (M, K)
@@ -103,7 +104,7 @@ def fit_sigmoid(
         Content digests; near-duplicates share a fold.
     warm : MultiLabel, optional
         An earlier fit of nearly the same rows to start from. One that does not fit is ignored. Its penalty is
-        kept while the number of rows is about the same.
+        kept while the number of rows is about what it was chosen for.
     l2 : float, optional
         Penalty; default: the one of `PENALTIES` with the lowest out-of-sample log-loss.
 
@@ -134,19 +135,20 @@ def fit_sigmoid(
     rows = seen.sum(axis=0)[:, None]
     share = (seen.T @ Y.astype(np.float32) + _SMOOTHING) / (rows + 2 * _SMOOTHING)
     prior = np.log(share) - np.log1p(-share)
+    n_rows = len(Y)
     if warm is None:
         weights = np.concatenate([np.zeros((Z.shape[1], *prior.shape), dtype=np.float32), prior[None]])
     else:
         weights = carry(warm.W, warm.b, warm.head.mean, warm.head.scale, basis)
         if l2 is None and 1 / _REGROW <= len(Y) / max(warm.n_rows, 1) <= _REGROW:
-            l2 = warm.l2
+            l2, n_rows = warm.l2, warm.n_rows
     if l2 is None:
         l2, weights = _choose(Z, basis, Y, seen, prior, folds, weights)
     weights = _solve(Z, basis, Y, seen, prior, weights, l2, _STEPS)
     W = np.tensordot(basis.axes, weights[:-1], axes=1)
     head = SigmoidHead(W[:, -1], weights[-1, -1], basis.mean, basis.scale)
     held_out = _sigmoid(_held_out(Z, folds, weights))
-    return MultiLabel(head, held_out, folds, l2, len(Y), W, weights[-1], space)
+    return MultiLabel(head, held_out, folds, l2, n_rows, W, weights[-1], space)
 
 
 def _choose(

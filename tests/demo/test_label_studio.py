@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -42,6 +45,25 @@ def test_files_are_served_from_a_folder(label_studio: LabelStudioServer) -> None
     label_studio.serve_folder(project, folder)
     ids = label_studio.import_tasks(project, [{"data": {"image": label_studio.file_uri(folder / "a.txt")}}])
     assert label_studio.api("GET", f"/api/tasks/{ids[0]}")["data"]["image"].endswith("d=served/a.txt")
+
+
+def test_an_import_that_has_to_wait_for_the_database_keeps_its_annotations(
+    label_studio: LabelStudioServer,
+) -> None:
+    project = label_studio.create_project("waiting", CONFIG)
+    label = {"from_name": "c", "to_name": "image", "type": "choices", "value": {"choices": ["a"]}}
+    task = {"data": {"image": "/a.png"}, "annotations": [{"result": [label]}]}
+    (database,) = label_studio.data_dir.glob("*.sqlite3")
+    with sqlite3.connect(database, isolation_level=None) as other, ThreadPoolExecutor(1) as pool:
+        other.execute("BEGIN IMMEDIATE")
+        imported = pool.submit(label_studio.import_tasks, project, [task, task])
+        time.sleep(6)  # Label Studio waits five seconds for a lock
+        other.execute("COMMIT")
+        ids = imported.result()
+    for task_id in ids:
+        found = label_studio.api("GET", f"/api/tasks/{task_id}")
+        assert [annotation["result"][0]["value"] for annotation in found["annotations"]] == [label["value"]]
+        assert found["is_labeled"]
 
 
 def test_a_taken_port_gives_the_next_free_one() -> None:

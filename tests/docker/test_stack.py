@@ -150,6 +150,7 @@ def _use(
     assert {name for name, entry in checks.items() if entry["status"] != "ok"} <= {
         "settings",
         "local files",
+        "ray",
         "shared folder",
         "gpu",
     }

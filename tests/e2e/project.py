@@ -76,13 +76,16 @@ def make_project(
     )
 
 
-def add_digits(project: DigitsProject, count: int) -> None:
-    """Import the next digits, unlabelled."""
-    start = len(project.ids)
-    paths = render(project.server.files_dir / "digits")[start : start + count]
-    tasks = [
-        {"data": {"image": project.server.file_uri(path), "origin": f"scan {start + number}"}}
+def add_digits(project: DigitsProject, count: int, *, labelled: int = 0) -> None:
+    """Import the next digits, the first ``labelled`` of them with their right label."""
+    server, start = project.server, len(project.ids)
+    paths = render(server.files_dir / "digits")[start : start + count]
+    truths = make_digits(labelled=0).truth[start : start + count]
+    tasks: list[dict[str, Any]] = [
+        {"data": {"image": server.file_uri(path), "origin": f"scan {start + number}"}}
         for number, path in enumerate(paths)
     ]
-    project.ids += project.server.import_tasks(project.id, tasks)
-    project.truths += make_digits(labelled=0).truth[start : start + count]
+    for task, truth in list(zip(tasks, truths, strict=True))[:labelled]:
+        task["annotations"] = [{"result": choice(truth), "completed_by": server.admin.id}]
+    project.ids += server.import_tasks(project.id, tasks)
+    project.truths += truths

@@ -138,11 +138,11 @@ def test_the_bucket_goes_away_and_comes_back(stack: Stack, s3: S3Server, tmp_pat
     task = stack.project.tasks()[0]
     answers = stack.server.predict(stack.project.id, [{"id": task["id"], "data": task["data"]}], LABEL_CONFIG)
     assert answers[0]["result"], "annotators are served all the same"
-    wait_for(lambda: stack.health()["model_dir"]["problem"], "nobody says so")
-    assert "MODEL_DIR=s3://" in stack.health()["model_dir"]["problem"]
+    wait_for(lambda: stack.health()["storage"]["problem"], "nobody says so")
+    assert "MODEL_DIR=s3://" in stack.health()["storage"]["problem"]
     s3.start()
     assert_the_same_everywhere(stack, tmp_path)
-    wait_for(lambda: stack.health()["model_dir"]["problem"] is None, "it still says so")
+    wait_for(lambda: stack.health()["storage"]["problem"] is None, "it still says so")
 
 
 def test_logs_hold_no_secret(stack: Stack) -> None:

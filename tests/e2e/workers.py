@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -34,12 +34,17 @@ class WorkerProcess:
     ----------
     server : LineupServer
     name : str
+    queues : sequence of str
+        Sorts of work it takes.
     **more
         Settings in which it differs from the server, by field name.
     """
 
-    def __init__(self, server: LineupServer, name: str, **more: object) -> None:
+    def __init__(
+        self, server: LineupServer, name: str, queues: Sequence[str] = ("refresh",), **more: object
+    ) -> None:
         self.server = server
+        self.arguments = [part for queue in queues for part in ("--queue", queue)]
         self.more = {key.upper(): str(value) for key, value in more.items()}
         self.log_path = server.model_dir / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -49,7 +54,7 @@ class WorkerProcess:
         before = self.log.count("takes jobs of")
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "backend.cli", "worker", "--queue", "refresh"],
+                [sys.executable, "-m", "backend.cli", "worker", *self.arguments],
                 cwd=self.server.model_dir,
                 env=self.server.environment() | self.more,
                 stdin=subprocess.DEVNULL,

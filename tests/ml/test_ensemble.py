@@ -116,6 +116,23 @@ def test_a_warm_fit_is_the_same_fit(digits: tuple[np.ndarray, np.ndarray], fitte
     assert abs(warm.log_loss - fitted.log_loss) < 0.01
 
 
+def test_labels_that_come_a_few_at_a_time_get_the_penalties_of_many(
+    digits: tuple[np.ndarray, np.ndarray],
+) -> None:
+    X, y = digits
+    grown, chosen = None, set()
+    for n in range(40, 321, 10):
+        grown = fit_ensemble(X[:n], y[:n], 10, keys_of(n), warm=grown)
+        assert grown.logistic is not None
+        assert grown.n_rows * 1.25 >= n
+        assert grown.logistic.n_rows * 1.25 >= n
+        chosen.add(grown.logistic.n_rows)
+    assert grown is not None
+    assert len(chosen) < 15, "and they are not chosen anew at every few"
+    at_once = fit_ensemble(X[:320], y[:320], 10, keys_of(320))
+    assert abs(grown.log_loss - at_once.log_loss) < 0.01
+
+
 def test_stored_and_restored(digits: tuple[np.ndarray, np.ndarray], fitted: Ensemble, tmp_path: Path) -> None:
     X, y = digits
     save_file(fitted.to_arrays(), tmp_path / "head.safetensors")

@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score
 
 from ml.heads.logistic import NotEnoughClasses
 from ml.heads.sets import SetEnsemble, fit_sets
-from ml.heads.sigmoid import SigmoidHead
+from ml.heads.sigmoid import SigmoidHead, fit_sigmoid
 from ml.suspicion import make_judge
 from ml.suspicion.filters import FILTERS
 from ml.suspicion.reasons import DISAGREES, DUPLICATE, NEIGHBOURS, TOO_FEW
@@ -144,6 +144,16 @@ def test_a_fit_goes_on_from_an_earlier_one_stored_or_not(
         assert np.abs(again.oos_probs - fitted.oos_probs).max() < 0.05
     other = fit_sets(X, labels[:, :2], keys, warm=fitted)
     assert other.oos_probs.shape == (len(X), 2)
+
+
+def test_sets_that_come_a_few_at_a_time_get_the_penalty_of_many(
+    digits: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    X, labels, _ = digits
+    grown = None
+    for n in range(100, 161, 10):
+        grown = fit_sigmoid(X[:n], labels[:n], [str(i) for i in range(n)], warm=grown)
+        assert grown.n_rows * 1.25 >= n
 
 
 def test_reviews_correct_the_calibration(

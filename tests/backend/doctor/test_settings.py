@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -111,6 +112,14 @@ def test_a_file_where_the_folder_should_be(doctor: Doctor, settings: Settings, t
     assert "cannot be written to: File exists" in said["disk"]["line"]
 
 
+def test_a_folder_that_is_not_there_yet_is_not_left_behind(
+    doctor: Doctor, settings: Settings, tmp_path: Path
+) -> None:
+    said = doctor(settings, MODEL_DIR=str(tmp_path / "a" / "b"))
+    assert said["disk"]["status"] in ("ok", "warning")
+    assert not (tmp_path / "a").exists()
+
+
 @pytest.mark.parametrize(("limit", "status"), [("TOO_LITTLE", "failure"), ("LITTLE", "warning")])
 def test_little_room(
     doctor: Doctor, settings: Settings, monkeypatch: pytest.MonkeyPatch, limit: str, status: str
@@ -137,6 +146,22 @@ def test_all_connected_projects_are_looked_at(doctor: Doctor, settings: Settings
         make_project(settings, project)
     said = doctor(settings)
     assert {project for check, project in said.found if check == "webhook"} == {3, 5}
+
+
+# Ray -----------------------------------------------------------------------------------------------
+
+
+def test_ray_that_is_there_and_that_is_not(
+    doctor: Doctor, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert doctor(settings)["ray"]["status"] == "skipped"
+    assert doctor(settings, EMBED_ENGINE="ray")["ray"]["status"] == "ok"
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        assert address in doctor(settings, EMBED_ENGINE="ray", RAY_ADDRESS=address)["ray"]["line"]
+    assert "ray" in doctor(settings, EMBED_ENGINE="ray", RAY_ADDRESS=address).failed()
+    monkeypatch.setattr("backend.embedding.ray_data.REQUIRED", ("ray_that_is_not_there",))
+    assert "not installed" in doctor(settings, EMBED_ENGINE="ray")["ray"]["line"]
 
 
 # weights -------------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ def test_it_answers_from_what_a_worker_elsewhere_published(client: TestClient, t
     assert answer["model_version"] == trained.version
     health = client.get("/health").json()
     assert health["projects"]["7"]["model_version"] == trained.version
-    assert health["model_dir"] == {"problem": None}
+    assert health["storage"] == {"problem": None}
     assert client.get("/versions").json() == {"versions": [trained.version]}
     assert 'lineup_images_total{outcome="embedded",project="7"} 2.0' in client.get("/metrics").text
 
@@ -115,7 +115,7 @@ def test_while_the_bucket_is_away_the_old_version_is_served(
         health = client.get("/health").json()
         assert health["status"] == "UP"
         assert health["projects"]["7"]["model_version"] == trained.version
-        problem = health["model_dir"]["problem"]
+        problem = health["storage"]["problem"]
         assert problem.startswith(f"MODEL_DIR={trained.settings.model_url} cannot be ")
         assert "s3:GetObject" in problem
         assert client.get("/metrics").status_code == 200
@@ -124,7 +124,7 @@ def test_while_the_bucket_is_away_the_old_version_is_served(
         with TestClient(create_app(machine("server"), HintList())) as restarted:
             assert chosen(predict(restarted, task)[0]) == "dark"
     deadline = time.monotonic() + 15
-    while client.get("/health").json()["model_dir"]["problem"]:
+    while client.get("/health").json()["storage"]["problem"]:
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
