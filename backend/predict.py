@@ -147,7 +147,7 @@ class Predictor:
         vectors, why = self._look_up(served, store, uris)
         if _NEW in why and (shared := share(self.settings)):
             # a worker elsewhere may have met the image since this machine's snapshot
-            shared.project(project_id).freshen()
+            shared.project(project_id).turns.freshen()
             vectors, why = self._look_up(served, store, uris)
         new: dict[str, int] = {}
         for task, uri, reason in zip(tasks, uris, why, strict=True):

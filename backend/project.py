@@ -61,7 +61,7 @@ class Project:
                     aside,
                 )
                 if shared:
-                    shared.project(info.id).set_aside(aside.name)
+                    shared.set_aside(info.id, aside.name)
                 folder.rename(aside)
         store = SnapshotStore(folder / SNAPSHOT)
         (folder / GONE).unlink(missing_ok=True)
@@ -163,7 +163,7 @@ def project_turn(settings: Settings, project_id: int) -> Iterator[None]:
         project.take()
     yield
     if project:
-        project.push()
+        project.turns.push()
 
 
 def pin(settings: Settings, project_id: int) -> None:

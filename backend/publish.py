@@ -38,7 +38,7 @@ def publishing(project: Project) -> Iterator[None]:
     """Remember, beyond a kill and for every process, that Label Studio is written to, until that has ended well."""
     project.store.set_meta(PUBLISHING, True)
     if project.shared:
-        project.shared.announce()
+        project.shared.turns.announce()
     yield
     project.store.set_meta(PUBLISHING, False)
 

@@ -161,12 +161,18 @@ class Refresher:
         result = RefreshResult(project.served())
         with result.timed("read"):
             # fields that were written by a publish that was cut short are not remembered, and no time tells of them
-            full = "full" in reasons or bool(project.store.get_meta(PUBLISHING))
+            cut_short = bool(project.store.get_meta(PUBLISHING))
+            full = "full" in reasons or cut_short
             found = read(self.client, project.store, info, progress, full=full)
             submitting = any(reason.startswith("ANNOTATION") for reason in reasons)
             note_activity(project.store, found.snapshot, submitting=submitting)
         config_changed = project.store.get_meta("config") != info.label_config
-        again = FORCING.intersection(reasons) or config_changed or project.store.get_meta("unfinished")
+        again = (
+            FORCING.intersection(reasons)
+            or config_changed
+            or cut_short
+            or project.store.get_meta("unfinished")
+        )
         again = again or project.store.has_broken_before(time.time() - RETRY_BROKEN_AFTER)
         if not (found.changed or found.deleted or again):
             return self._unchanged(project, result)

@@ -54,6 +54,7 @@ class S3Server:
         self._app = DomainDispatcherApplication(create_backend_app)
         self._server: BaseWSGIServer | None = None
         self._port = 0
+        self._client: Any = None
 
     @property
     def url(self) -> str:
@@ -82,7 +83,9 @@ class S3Server:
 
     def client(self) -> Any:
         """Return another client than Lineup's: boto3's."""
-        return boto3.client("s3", endpoint_url=self.url)
+        if self._client is None:
+            self._client = boto3.client("s3", endpoint_url=self.url)
+        return self._client
 
     def bucket(self) -> str:
         """Make a bucket; return its name."""

@@ -98,7 +98,7 @@ def export_project(
         kind = find_kind(read_project(client, project_id).label_config)
         tasks, emails = _read(settings, project_id)
         if shared := share(settings):
-            shared.project(project_id).freshen(strict=True)
+            shared.project(project_id).turns.freshen(strict=True)
         snapshot = settings.project_dir(project_id) / SNAPSHOT
         store = SnapshotStore(snapshot) if snapshot.exists() else None
         histories = store.histories() if store else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import time
@@ -9,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from backend.shared.url import PACKAGES
 
@@ -19,6 +20,7 @@ T = TypeVar("T")
 PART_BYTES = 8 * 2**20
 # the store's own library tries again; more than this would only keep annotators waiting
 _S3_OPTIONS: dict[str, Any] = {
+    "max_concurrency": 1,  # with more, every read asks for the size first
     "config_kwargs": {"connect_timeout": 5, "read_timeout": 30, "retries": {"max_attempts": 2}},
 }
 _TRIES = 2
@@ -57,11 +59,6 @@ class Bucket:
     url : str
         As `backend.shared.url.check_url` returns it.
 
-    Attributes
-    ----------
-    problem : str or None
-        Why the last request failed; None after one that did not.
-
     Raises
     ------
     SharedFolderError
@@ -70,9 +67,10 @@ class Bucket:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.problem: str | None = None
         scheme, self._root = url.split("://", 1)
-        package = PACKAGES[scheme]
+        self._package = package = PACKAGES[scheme]
+        # one for all places of this bucket
+        self._trouble: list[str] = []
         options = _S3_OPTIONS if package == "s3fs" else {}
         try:
             import fsspec
@@ -92,6 +90,17 @@ class Bucket:
             raise SharedFolderError(f"MODEL_DIR={url} cannot be used: {_said(error)}") from error
         if package == "s3fs":
             self._fs.retries = _TRIES
+
+    @property
+    def problem(self) -> str | None:
+        """Why the last request, here or at another place of the bucket, failed; None after one that did not."""
+        return next(iter(self._trouble), None)
+
+    def at(self, folder: str) -> Self:
+        """Return a place below this one."""
+        place = copy.copy(self)
+        place._root = f"{self._root}/{folder}"
+        return place
 
     def get(self, name: str) -> bytes:
         """Return an object.
@@ -126,12 +135,12 @@ class Bucket:
 
     def push(self, source: Path, name: str) -> None:
         """Write a file as an object in one step, however large it is, with little of it in memory."""
-        more = {"chunksize": PART_BYTES, "max_concurrency": 2} if PACKAGES[self._scheme] == "s3fs" else {}
+        more = {"chunksize": PART_BYTES, "max_concurrency": 2} if self._package == "s3fs" else {}
         self._ask("written", lambda: self._fs.put_file(str(source), self._path(name), **more))
 
-    def list(self, folder: str) -> list[Entry]:
+    def list(self, folder: str = "") -> list[Entry]:
         """Return all objects below a folder, by name."""
-        path = self._path(folder)
+        path = self._path(folder) if folder else self._root
 
         def find() -> list[Entry]:
             now, found = time.time(), self._fs.find(path, detail=True)
@@ -161,10 +170,6 @@ class Bucket:
             self._ask("written", lambda old=old, new=new: self._fs.cp_file(self._path(old), self._path(new)))  # type: ignore[misc]
             self.delete([old])
 
-    @property
-    def _scheme(self) -> str:
-        return self.url.split("://", 1)[0]
-
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
 
@@ -174,19 +179,20 @@ class Bucket:
             answer = call()
         except FileNotFoundError as error:
             if name is not None and not _NO_BUCKET.search(str(error)):
-                self.problem = None
-                raise Vanished(f"{self.url}/{name} is not there") from error
+                self._trouble.clear()
+                raise Vanished(f"{self._path(name)} is not there") from error
             raise self._failed(done, _said(error), "Create it, or correct MODEL_DIR") from error
         except PermissionError as error:
             raise self._failed(done, _said(error), _RIGHTS) from error
         except Exception as error:  # each store has errors of its own
             raise self._failed(done, _said(error), "See: lineup doctor") from error
-        self.problem = None
+        self._trouble.clear()
         return answer
 
     def _failed(self, done: str, said: str, hint: str) -> SharedFolderError:
-        self.problem = f"MODEL_DIR={self.url} cannot be {done}: {said}. {hint}"
-        return SharedFolderError(self.problem)
+        message = f"MODEL_DIR={self.url} cannot be {done}: {said}. {hint}"
+        self._trouble[:] = [message]
+        return SharedFolderError(message)
 
 
 def _written(info: dict[str, Any], now: float) -> float:

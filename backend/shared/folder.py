@@ -11,13 +11,15 @@ from pathlib import Path
 
 from backend.settings import Settings
 from backend.shared.bucket import Bucket, Vanished
-from backend.shared.project import LOOK_EVERY, SharedProject
+from backend.shared.project import SharedProject
 from backend.shared.vectors import SharedVectors
 from backend.shared.watched import Watched
 
 log = logging.getLogger(__name__)
 
 _CONNECTED = "connected"
+# seconds between looks for projects that were connected elsewhere
+KNOWN_EVERY = 2.0
 
 
 class SharedFolder:
@@ -25,32 +27,34 @@ class SharedFolder:
 
     Parameters
     ----------
-    url : str
+    bucket : Bucket
     folder : Path
         The working folder of this machine.
     """
 
-    def __init__(self, url: str, folder: Path) -> None:
-        self.bucket = Bucket(url)
+    def __init__(self, bucket: Bucket, folder: Path) -> None:
+        self.bucket = bucket
         self.folder = folder
         self._lock = threading.Lock()
         self._projects: dict[int, SharedProject] = {}
-        self._known = Watched(self._ask_known, self._last_known, LOOK_EVERY)
+        self._known = Watched(self._ask_known, self._last_known, KNOWN_EVERY)
 
     def project(self, project_id: int) -> SharedProject:
         """Return a project; the same object every time."""
         with self._lock:
             if project_id not in self._projects:
-                place = self.folder / "projects" / str(project_id)
-                self._projects[project_id] = SharedProject(self.bucket, project_id, place)
+                place = f"projects/{project_id}"
+                self._projects[project_id] = SharedProject(
+                    self.bucket.at(place), project_id, self.folder / place
+                )
             return self._projects[project_id]
 
     def vectors(self, fingerprint: str) -> SharedVectors:
         """Return the vectors of an embedder."""
-        return SharedVectors(self.bucket, fingerprint)
+        return SharedVectors(self.bucket.at(f"vectors/{fingerprint}"))
 
     def known(self) -> list[int]:
-        """Return the projects that any machine is connected to, ascending, as of about a second ago."""
+        """Return the projects that any machine is connected to, ascending, as of about two seconds ago."""
         return self._known.get()
 
     def connect(self, project_id: int) -> None:
@@ -63,6 +67,11 @@ class SharedFolder:
         """Let no machine look after a project any more; its state stays."""
         self.bucket.delete([f"{_CONNECTED}/{project_id}"])
         self._known.note([known for known in self._known.get() if known != project_id])
+
+    def set_aside(self, project_id: int, name: str) -> None:
+        """Move all that is kept of a project to another name: its id is another project's now."""
+        self.bucket.move(f"projects/{project_id}", f"projects/{name}")
+        self.project(project_id).begin_anew()
 
     def round_trip(self) -> float:
         """Write, read, list and delete an object; return the seconds it took to write and read it.
@@ -109,6 +118,11 @@ def share(settings: Settings) -> SharedFolder | None:
 
 
 @lru_cache(maxsize=8)
+def _bucket(url: str) -> Bucket:
+    return Bucket(url)
+
+
+@lru_cache(maxsize=8)
 def _open(url: str, folder: Path) -> SharedFolder:
     folder.mkdir(parents=True, exist_ok=True)
-    return SharedFolder(url, folder)
+    return SharedFolder(_bucket(url), folder)

@@ -1,281 +1,65 @@
-"""One project in an object store: who has it, its snapshot, its status, and which version is served."""
+"""One project in an object store: whose turn it is, its status, and which version is served."""
 
 from __future__ import annotations
 
 import json
 import logging
-import os
-import threading
 import time
-import uuid
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-from backend.jobs.locks import project_lock
 from backend.shared.bucket import Bucket, SharedFolderError, Vanished
-from backend.shared.snapshots import Stage, pack, unpack
+from backend.shared.turns import LOOK_EVERY, Turns
 from backend.shared.watched import Watched
-from backend.snapshot import PUBLISHING, SNAPSHOT, SnapshotStore
 from backend.status import STATUS_FILE, Status, parse_status, read_status, write_status
 
 log = logging.getLogger(__name__)
 
-# seconds between looks at what others may change
-LOOK_EVERY = 1.0
-# seconds between pushes of a snapshot while a refresh goes on, and how much longer than the last one took
-PUSH_EVERY, PUSH_SHARE = 60.0, 10.0
 # seconds between pushes of mere progress
 TELL_EVERY = 2.0
 PUBLISHED = "published"
-_PLACE = "shared.json"
-_TRIES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """What the snapshot of this machine's working folder is.
-
-    Attributes
-    ----------
-    turn, writer : int or None, str
-        The turn in which it was last worked on here, and by which process; None where it was fetched.
-    base : str
-        The newest entry it includes; empty where it includes none.
-    """
-
-    turn: int | None = None
-    writer: str = ""
-    base: str = ""
 
 
 class SharedProject:
     """A project whose state other machines use, too.
 
-    Whoever holds the project's lease *takes* it, and its pushes carry a turn that is higher than all before: what a
-    holder that lost it still pushes is older than its successor's. Readers only look.
-
     Parameters
     ----------
-    bucket : Bucket
+    objects : Bucket
+        Where its objects are.
     project_id : int
     folder : Path
-        The project's working folder on this machine.
+        Its working folder on this machine.
+
+    Attributes
+    ----------
+    turns : Turns
+        Its snapshots.
+    published : Watched
+        The id of the version served, None before the first.
     """
 
-    def __init__(self, bucket: Bucket, project_id: int, folder: Path) -> None:
+    def __init__(self, objects: Bucket, project_id: int, folder: Path) -> None:
         self.id = project_id
         self.folder = folder
-        self._bucket = bucket
-        self._writer = uuid.uuid4().hex[:12]
-        self._turn: int | None = None
-        self._number = 0
-        self._stages: list[Stage] = []
-        self._stamp: tuple[int, ...] | None = None
-        self._pushed_at, self._push_took = time.monotonic(), 0.0
-        self._told: tuple[tuple[object, ...], float] | None = None
-        self._looking = threading.Lock()
+        self.objects = objects
+        self.turns = Turns(objects, project_id, folder)
         self.published = Watched(self._ask_published, self._last_published, LOOK_EVERY)
         self._status = Watched(self._ask_status, lambda: read_status(folder), LOOK_EVERY)
-        self._newest = Watched(self._ask_newest, lambda: None, LOOK_EVERY)
+        self._told: tuple[tuple[object, ...], float] | None = None
 
-    # objects ---------------------------------------------------------------------------------------
-    def key(self, name: str) -> str:
-        """Return the name of an object of this project."""
-        return f"projects/{self.id}/{name}"
-
-    def get(self, name: str) -> bytes:
-        """Return an object of this project; raises `Vanished` if there is none."""
-        return self._bucket.get(self.key(name))
-
-    def put(self, name: str, data: bytes) -> None:
-        """Write an object of this project."""
-        self._bucket.put(self.key(name), data)
-
-    def fetch(self, name: str, target: Path) -> None:
-        """Copy an object of this project into a file; raises `Vanished` if there is none."""
-        self._bucket.fetch(self.key(name), target)
-
-    def push_file(self, source: Path, name: str) -> None:
-        """Write a file as an object of this project."""
-        self._bucket.push(source, self.key(name))
-
-    def names(self, folder: str) -> list[str]:
-        """Return the objects below one of the project's folders."""
-        return [entry.name for entry in self._bucket.list(self.key(folder))]
-
-    def delete(self, names: Iterable[str]) -> None:
-        """Delete objects of this project, in this order."""
-        self._bucket.delete(self.key(name) for name in names)
-
-    def set_aside(self, name: str) -> None:
-        """Move all that is kept of this project to another name: its id is another project's now."""
-        self._bucket.move(self.key("")[:-1], f"projects/{name}")
-        self._stages, self._stamp = [], None
-        self.published.note(None)
-        self._status.note(Status())
-
-    # turns -----------------------------------------------------------------------------------------
     def take(self) -> bool:
-        """Begin a turn, for whoever holds the project now; return whether another one's state was fetched.
-
-        Where another holder wrote to Label Studio and left no snapshot of what then stood there, the one that was
-        fetched says that a publish has not ended.
-
-        Raises
-        ------
-        SharedFolderError
-            If what is there cannot be known: nobody may work on it then.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        fetched = self._catch_up()
-        newest = self._stages[-1] if self._stages else None
-        self._turn = max(time.time_ns() // 1000, newest.turn + 1 if newest else 0)
-        self._number = 0
-        self._note(_Place(self._turn, self._writer, newest.name if newest else ""))
-        if fetched:
-            self._stamp = self._stamp_now()
-        self._pushed_at, self._told = time.monotonic(), None
+        """Begin a turn, see `Turns.take`, with the version that is served now."""
+        fetched = self.turns.take()
         self.published.ask()
         return fetched
 
-    def announce(self) -> None:
-        """Say that Label Studio is about to be written to: the last pushed snapshot will not tell what stands there."""
-        self._add("writing", b"")
+    def begin_anew(self) -> None:
+        """Know that there is nothing any more."""
+        self.turns.begin_anew()
+        self.published.note(None)
+        self._status.note(Status())
 
-    def keep(self) -> None:
-        """Push the snapshot if that was long ago; a failure is told, and the end of the turn tries again."""
-        if time.monotonic() - self._pushed_at < max(PUSH_EVERY, PUSH_SHARE * self._push_took):
-            return
-        try:
-            self.push()
-        except SharedFolderError as error:
-            self._pushed_at = time.monotonic()
-            log.warning("project %d: what was done is kept on this machine for now: %s", self.id, error)
-
-    def push(self) -> None:
-        """Push the snapshot if anything in it has changed since it was pushed or fetched."""
-        began, stamp = time.monotonic(), self._stamp_now()
-        if stamp == self._stamp or not stamp:
-            return
-        packed = pack(self.folder / SNAPSHOT, self.folder)
-        try:
-            size = packed.stat().st_size
-            older = self._add("sqlite.gz", packed)
-        finally:
-            packed.unlink(missing_ok=True)
-        # a reader may be at the one before
-        snapshots = [stage for stage in older if stage.is_snapshot]
-        gone = [stage for stage in older if not snapshots or stage < snapshots[-1]]
-        self._bucket.delete(self.key(f"snapshot/{stage.name}") for stage in gone)
-        self._stages = [stage for stage in self._stages if stage not in gone]
-        self._stamp, self._pushed_at = stamp, time.monotonic()
-        self._push_took = self._pushed_at - began
-        log.debug("project %d: snapshot of %d bytes pushed in %.2f s", self.id, size, self._push_took)
-
-    def freshen(self, *, strict: bool = False) -> None:
-        """Bring the snapshot up to date for a reader, if nobody on this machine works on it.
-
-        Parameters
-        ----------
-        strict : bool
-            Ask now, and raise `SharedFolderError` if nobody answers, rather than be content with what is here.
-        """
-        newest = self._newest.ask() if strict else self._newest.get()
-        if newest is None or newest == self._place().base:
-            return
-        try:
-            with self._looking, project_lock(self.folder) as held:
-                if held:
-                    self._catch_up()
-        except (SharedFolderError, Vanished) as error:
-            if strict:
-                raise
-            log.warning("project %d: its snapshot is not the newest: %s", self.id, error)
-
-    def _add(self, kind: str, data: bytes | Path) -> list[Stage]:
-        """Write the next entry of this turn; return those before it."""
-        assert self._turn is not None, "take the project first"
-        stage = Stage(self._turn, self._number, self._writer, kind)
-        name = f"snapshot/{stage.name}"
-        if isinstance(data, Path):
-            self.push_file(data, name)
-        else:
-            self.put(name, data)
-        self._number += 1
-        self._note(_Place(self._turn, self._writer, stage.name))
-        older, self._stages = self._stages, [*self._stages, stage]
-        return older
-
-    def _catch_up(self) -> bool:
-        """Fetch the newest snapshot unless the one here includes it; return whether it was fetched."""
-        for left in reversed(range(_TRIES)):
-            self._stages = self._list()
-            if not self._stages:
-                return False
-            newest, place = self._stages[-1], self._place()
-            # of this machine's own last turn, in which it may have come further than it pushed
-            mine = place.turn == newest.turn and place.writer == newest.writer
-            if newest.name == place.base or mine:
-                return False
-            snapshots = [stage for stage in self._stages if stage.is_snapshot]
-            try:
-                self._install(snapshots[-1] if snapshots else None, newest)
-                return True
-            except Vanished:  # its successor is in the next listing
-                if not left:
-                    raise
-        return False
-
-    def _install(self, snapshot: Stage | None, newest: Stage) -> None:
-        database = self.folder / SNAPSHOT
-        if snapshot is not None:
-            packed = self.folder / f".fetched-{uuid.uuid4().hex}.sqlite.gz"
-            try:
-                self.fetch(f"snapshot/{snapshot.name}", packed)
-                unpack(packed, database)
-            finally:
-                packed.unlink(missing_ok=True)
-        store = SnapshotStore(database)
-        if newest != snapshot:
-            log.warning("project %d: a publish elsewhere did not end: what stands is read anew", self.id)
-            store.set_meta(PUBLISHING, True)
-        self._note(_Place(base=newest.name))
-
-    def _list(self) -> list[Stage]:
-        stages = [Stage.parse(name) for name in self.names("snapshot")]
-        return sorted(stage for stage in stages if stage is not None)
-
-    def _ask_newest(self) -> str | None:
-        stages = self._list()
-        return stages[-1].name if stages else None
-
-    def _place(self) -> _Place:
-        try:
-            return _Place(**json.loads((self.folder / _PLACE).read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            return _Place()
-        except (json.JSONDecodeError, TypeError) as error:
-            log.warning("%s is damaged (%s): the snapshot is fetched anew", self.folder / _PLACE, error)
-            return _Place()
-
-    def _note(self, place: _Place) -> None:
-        tmp = self.folder / f".{_PLACE}.{uuid.uuid4().hex}"
-        tmp.write_text(json.dumps(asdict(place)), encoding="utf-8")
-        os.replace(tmp, self.folder / _PLACE)
-
-    def _stamp_now(self) -> tuple[int, ...]:
-        """Return what changes whenever the database does; empty without one."""
-        stamp: list[int] = []
-        for name in (SNAPSHOT, f"{SNAPSHOT}-wal"):
-            try:
-                found = (self.folder / name).stat()
-            except FileNotFoundError:
-                continue
-            stamp += [found.st_mtime_ns, found.st_size]
-        return tuple(stamp)
-
-    # status and version ----------------------------------------------------------------------------
     def status(self, *, now: bool = False) -> Status:
         """Return the project's status, as of about a second ago or of ``now``; where nobody answers, the last known."""
         if now:
@@ -294,22 +78,22 @@ class SharedProject:
             return
         self._told = (said, now)
         try:
-            self.put(STATUS_FILE, json.dumps(asdict(status)).encode())
+            self.objects.put(STATUS_FILE, json.dumps(asdict(status)).encode())
         except SharedFolderError as error:
             log.warning("project %d: other machines do not see its status: %s", self.id, error)
 
     def _ask_status(self) -> Status:
         try:
-            raw = self.get(STATUS_FILE)
+            raw = self.objects.get(STATUS_FILE)
         except Vanished:
             return Status()
-        status = parse_status(raw.decode("utf-8", "replace"), self.key(STATUS_FILE))
+        status = parse_status(raw.decode("utf-8", "replace"), f"the status of project {self.id}")
         write_status(self.folder, status)
         return status
 
     def _ask_published(self) -> str | None:
         try:
-            version = self.get(PUBLISHED).decode("utf-8", "replace").strip() or None
+            version = self.objects.get(PUBLISHED).decode("utf-8", "replace").strip() or None
         except Vanished:
             version = None
         return version

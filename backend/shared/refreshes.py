@@ -65,7 +65,7 @@ class SharedRefreshes:
         """
         project = self._shared.project(project_id)
         self._take(project)
-        worked = False
+        last, worked = ("read", 0, 1), False
 
         def work() -> None:
             nonlocal worked
@@ -73,9 +73,15 @@ class SharedRefreshes:
             worked = True
 
         def report(step: str, done: int, total: int) -> None:
-            progress(step, done, total)
+            nonlocal last
+            last = (step, done, total)
+            progress(*last)
             if worked:
-                project.keep()
+                project.turns.keep()
+
+        def check() -> None:
+            with suppress(Stopped):  # what has ended is not put off
+                progress(*last)
 
         try:
             result = self._inner.refresh(project_id, reasons, report, work)
@@ -83,20 +89,19 @@ class SharedRefreshes:
             raise
         except Exception:
             if worked:
-                self._save(project, progress)
+                self._save(project, check)
             raise
         if not worked:
             return result
-        with suppress(Stopped):  # what has ended is not put off
-            progress("share", 0, 1)
-        project.push()
+        check()
+        project.turns.push()
         return result
 
     def idle_step(self, project_id: int, interrupted: Callable[[], bool]) -> bool:
         """Do a piece of idle work, and push what it came to."""
         more = self._inner.idle_step(project_id, interrupted)
         # should the project be another one's by now, its turn is the higher one
-        self._shared.project(project_id).push()
+        self._shared.project(project_id).turns.push()
         return more
 
     def remembers(self, project_id: int) -> bool:
@@ -118,11 +123,10 @@ class SharedRefreshes:
                 )
         self._taken.add(project.id)
 
-    def _save(self, project: SharedProject, progress: Progress) -> None:
+    def _save(self, project: SharedProject, check: Callable[[], None]) -> None:
         """Push what a refresh came to that did not end, if this worker may: its successor need not do it again."""
         try:
-            with suppress(Stopped):
-                progress("share", 0, 1)
-            project.push()
+            check()
+            project.turns.push()
         except (LeaseLost, SharedFolderError) as error:
             log.warning("project %d: what was done stays on this machine for now: %s", project.id, error)

@@ -34,6 +34,7 @@ class SharedRegistry(VersionRegistry):
     def __init__(self, root: Path, shared: SharedProject) -> None:
         super().__init__(root)
         self._shared = shared
+        self._objects = shared.objects
         self._listed: list[str] | None = None
 
     def save(self, version: Version) -> None:
@@ -41,14 +42,14 @@ class SharedRegistry(VersionRegistry):
         shutil.rmtree(self.root / version.id, ignore_errors=True)  # what could not be pushed
         super().save(version)
         for name in (HEAD, MANIFEST):
-            self._shared.push_file(self.root / version.id / name, f"versions/{version.id}/{name}")
+            self._objects.push(self.root / version.id / name, f"versions/{version.id}/{name}")
         self._listed = None
 
     def publish(self, version_id: str) -> None:
         """Make a stored version the one that is served, on all machines."""
         self._require(version_id)
-        self._shared.put(f"versions/{version_id}/{MARK}", b"")
-        self._shared.put(PUBLISHED, version_id.encode())
+        self._objects.put(f"versions/{version_id}/{MARK}", b"")
+        self._objects.put(PUBLISHED, version_id.encode())
         self._shared.published.note(version_id)
         self._listed = None
         self._serve_here(version_id)
@@ -56,7 +57,7 @@ class SharedRegistry(VersionRegistry):
     def unpublish(self) -> None:
         """Serve no version, on any machine."""
         if self._shared.published.get() is not None:
-            self._shared.delete([PUBLISHED])
+            self._objects.delete([PUBLISHED])
             self._shared.published.note(None)
         super().unpublish()
 
@@ -100,7 +101,7 @@ class SharedRegistry(VersionRegistry):
         ids, served = self.ids(), self.published()
         gone = [name for name in ids[: -keep or None] if name != served]
         # without its manifest nobody finds a version
-        self._shared.delete(f"versions/{name}/{file}" for name in gone for file in (MANIFEST, HEAD, MARK))
+        self._objects.delete(f"versions/{name}/{file}" for name in gone for file in (MANIFEST, HEAD, MARK))
         self._listed = None if gone else self._listed
         self._forget_old()
         return gone
@@ -111,7 +112,7 @@ class SharedRegistry(VersionRegistry):
     def _names_there(self) -> list[str]:
         """Return the objects of all versions, listed once: a registry is opened anew for each refresh."""
         if self._listed is None:
-            self._listed = self._shared.names("versions")
+            self._listed = [entry.name for entry in self._objects.list("versions")]
         return self._listed
 
     def _require(self, version_id: str) -> None:
@@ -125,14 +126,14 @@ class SharedRegistry(VersionRegistry):
                 known = ", ".join(self.ids()) or "none yet"
         else:
             known = "none of this name"
-        where = self._shared.key("versions")
         raise VersionNotFound(
-            f"version {version_id!r} is not in {where} of MODEL_DIR; stored versions: {known}"
+            f"version {version_id!r} of project {self._shared.id} is not in MODEL_DIR={self._objects.url}; "
+            f"stored versions: {known}"
         )
 
     def _fetch(self, version_id: str, name: str) -> None:
         (self.root / version_id).mkdir(parents=True, exist_ok=True)
-        self._shared.fetch(f"versions/{version_id}/{name}", self.root / version_id / name)
+        self._objects.fetch(f"versions/{version_id}/{name}", self.root / version_id / name)
 
     def _serve_here(self, version_id: str) -> None:
         """Remember here what is served, for the time when the store is away."""

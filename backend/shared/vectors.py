@@ -17,29 +17,25 @@ class SharedVectors:
 
     Parameters
     ----------
-    bucket : Bucket
-    fingerprint : str
-        The embedder's.
+    place : Bucket
+        Where they are.
     """
 
-    def __init__(self, bucket: Bucket, fingerprint: str) -> None:
-        self._bucket = bucket
-        self._folder = f"vectors/{fingerprint}"
+    def __init__(self, place: Bucket) -> None:
+        self._place = place
 
     def files(self) -> dict[str, float]:
         """Return names and ages, in seconds."""
-        return {
-            entry.name: entry.age for entry in self._bucket.list(self._folder) if _NAME.fullmatch(entry.name)
-        }
+        return {entry.name: entry.age for entry in self._place.list() if _NAME.fullmatch(entry.name)}
 
     def fetch(self, name: str, target: Path) -> None:
         """Copy one into a file."""
-        self._bucket.fetch(f"{self._folder}/{name}", target)
+        self._place.fetch(name, target)
 
     def push(self, source: Path, name: str) -> None:
         """Add one."""
-        self._bucket.push(source, f"{self._folder}/{name}")
+        self._place.push(source, name)
 
     def delete(self, names: Iterable[str]) -> None:
         """Delete some, in this order."""
-        self._bucket.delete(f"{self._folder}/{name}" for name in names)
+        self._place.delete(names)

@@ -1,286 +1,15 @@
-"""Whose a project is: snapshots by turns, marks of writing, readers, and what a kill at any point leaves."""
+"""The status of a project, and what becomes of it where its id is another project's."""
 
 from __future__ import annotations
 
-import gzip
-import sqlite3
-import threading
-import time
-from collections.abc import Callable
-from pathlib import Path
+from dataclasses import replace
 
-import pytest
-
-from backend.jobs.locks import project_lock
+from backend.project import Project
 from backend.settings import Settings
-from backend.shared.bucket import SharedFolderError
-from backend.shared.folder import SharedFolder
-from backend.shared.project import SharedProject
-from backend.snapshot import PUBLISHING, SNAPSHOT, SnapshotStore
 from backend.status import LastRefresh, Status
-from tests.backend.shared.conftest import Machine
+from tests.backend.shared.conftest import Machine, Process, new_process, store, worked
 from tests.backend.trained import make_project
 from tests.s3_server import S3Server
-
-Process = Callable[[str], SharedProject]
-
-
-@pytest.fixture
-def process(machine: Machine) -> Process:
-    """Project 7 as a new process of a machine sees it."""
-
-    def make(name: str) -> SharedProject:
-        settings = machine(name)
-        return SharedFolder(settings.model_url, settings.model_dir).project(7)
-
-    return make
-
-
-def store(project: SharedProject) -> SnapshotStore:
-    return SnapshotStore(project.folder / SNAPSHOT)
-
-
-def snapshots(s3: S3Server, bucket: str) -> list[str]:
-    return sorted(Path(name).name for name in s3.keys(bucket, "lineup/projects/7/snapshot/"))
-
-
-def worked(project: SharedProject, value: str) -> SharedProject:
-    """A whole turn that writes one value."""
-    project.take()
-    store(project).set_meta("value", value)
-    project.push()
-    return project
-
-
-def test_what_one_leaves_the_next_begins_with(process: Process) -> None:
-    worked(process("one"), "a")
-    other = process("other")
-    assert other.take() is True
-    assert store(other).get_meta("value") == "a"
-    store(other).set_meta("value", "b")
-    other.push()
-    assert process("one").take() is True
-    assert store(process("one")).get_meta("value") == "b"
-
-
-def test_who_was_the_last_fetches_nothing(process: Process, s3: S3Server) -> None:
-    one = worked(process("one"), "a")
-    begun = len(s3.seen)
-    assert one.take() is False
-    assert process("one").take() is False, "nor after a restart"
-    assert not [path for method, path in s3.seen[begun:] if "sqlite" in path]
-
-
-def test_a_look_that_changed_nothing_pushes_nothing(process: Process, s3: S3Server) -> None:
-    one = worked(process("one"), "a")
-    begun = len(s3.seen)
-    one.take()
-    store(one).set_meta("value", "a")
-    store(one).load()
-    one.push()
-    assert {method for method, _ in s3.seen[begun:]} <= {"GET", "HEAD"}
-
-
-def test_few_objects_stay(process: Process, s3: S3Server, bucket: str) -> None:
-    one, other = process("one"), process("other")
-    for turn in range(6):
-        project = (one, other)[turn % 2]
-        project.take()
-        project.announce()
-        worked(project, str(turn))
-    assert len(snapshots(s3, bucket)) <= 3
-
-
-def test_a_kill_before_label_studio_was_written_to_is_no_trouble(process: Process) -> None:
-    worked(process("one"), "a")
-    killed = process("one")
-    killed.take()
-    store(killed).set_meta("value", "lost")
-    other = process("other")
-    other.take()
-    assert store(other).get_meta("value") == "a"
-    assert not store(other).get_meta(PUBLISHING)
-
-
-def test_a_kill_in_the_middle_of_publishing_is_known_to_the_next(process: Process) -> None:
-    worked(process("one"), "a")
-    killed = process("one")
-    killed.take()
-    store(killed).set_meta(PUBLISHING, True)
-    killed.announce()
-    store(killed).set_meta("value", "written")
-    other = process("other")
-    assert other.take() is True
-    assert store(other).get_meta("value") == "a", "the older snapshot"
-    assert store(other).get_meta(PUBLISHING) is True, "that says what it cannot know"
-    # and so does one that takes over from that one, killed before it did anything
-    third = process("third")
-    third.take()
-    assert store(third).get_meta(PUBLISHING) is True
-
-
-def test_the_killed_one_itself_goes_on_with_what_it_had(process: Process) -> None:
-    worked(process("one"), "a")
-    killed = process("one")
-    killed.take()
-    store(killed).set_meta(PUBLISHING, True)
-    killed.announce()
-    store(killed).set_meta("value", "written")
-    again = process("one")
-    assert again.take() is False
-    assert store(again).get_meta("value") == "written"
-    assert store(again).get_meta(PUBLISHING) is True
-
-
-def test_a_kill_in_the_first_publish_of_all(process: Process) -> None:
-    killed = process("one")
-    killed.take()
-    store(killed).set_meta(PUBLISHING, True)
-    killed.announce()
-    other = process("other")
-    other.take()
-    assert store(other).get_meta(PUBLISHING) is True
-
-
-def test_what_a_holder_pushes_after_it_lost_the_project_counts_for_nothing(process: Process) -> None:
-    worked(process("one"), "a")
-    stale, other = process("one"), process("other")
-    stale.take()
-    worked(other, "b")
-    store(stale).set_meta("value", "stale")
-    stale.push()
-    stale.announce()
-    third = process("third")
-    third.take()
-    assert store(third).get_meta("value") == "b"
-    assert not store(third).get_meta(PUBLISHING)
-    assert stale.take() is True
-    assert store(stale).get_meta("value") == "b"
-
-
-def test_clocks_that_differ_do_not_matter(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
-    worked(process("one"), "a")
-    real = time.time_ns
-    monkeypatch.setattr(time, "time_ns", lambda: real() - 3600 * 10**9)
-    worked(process("other"), "b")
-    monkeypatch.undo()
-    one = process("one")
-    assert one.take() is True
-    assert store(one).get_meta("value") == "b"
-
-
-def test_two_processes_of_one_machine_share_its_working_folder(process: Process, s3: S3Server) -> None:
-    worked(process("one"), "a")
-    begun = len(s3.seen)
-    beside = worked(process("one"), "b")
-    assert not [path for method, path in s3.seen[begun:] if method == "GET" and "sqlite" in path]
-    other = process("other")
-    other.take()
-    assert store(other).get_meta("value") == "b"
-    assert beside.take() is False
-
-
-def test_a_reader_gets_what_is_newer_and_goes_on_reading(process: Process) -> None:
-    one = worked(process("one"), "a")
-    reader = process("reader")
-    reader.freshen()
-    problems: list[BaseException] = []
-    stop = threading.Event()
-
-    def read() -> None:
-        seen = "a"
-        try:
-            while not stop.is_set():
-                value = store(reader).get_meta("value")
-                assert value >= seen
-                seen = value
-        except BaseException as problem:
-            problems.append(problem)
-
-    thread = threading.Thread(target=read)
-    thread.start()
-    for value in "bcdefg":
-        one.take()
-        store(one).set_meta("value", value)
-        store(one).set_meta("ballast", value * 100_000)
-        one.push()
-        reader.freshen(strict=True)
-        assert store(reader).get_meta("value") == value
-    stop.set()
-    thread.join()
-    assert not problems
-
-
-def test_a_reader_beside_a_worker_leaves_its_snapshot_alone(process: Process) -> None:
-    worked(process("one"), "a")
-    worked(process("other"), "b")
-    reader = process("one")
-    with project_lock(reader.folder):
-        reader.freshen(strict=True)
-        assert store(reader).get_meta("value") == "a"
-    reader.freshen(strict=True)
-    assert store(reader).get_meta("value") == "b"
-
-
-def test_a_snapshot_is_pushed_now_and_then_while_it_lasts(
-    process: Process, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one = process("one")
-    one.take()
-    store(one).set_meta("value", "half")
-    one.keep()
-    assert process("other").take() is False, "not at every step"
-    monkeypatch.setattr("backend.shared.project.PUSH_EVERY", 0.0)
-    one.keep()
-    other = process("other")
-    other.take()
-    assert store(other).get_meta("value") == "half"
-
-
-def test_without_the_bucket_nobody_begins_and_a_failed_push_is_made_up_for(
-    process: Process, s3: S3Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one = worked(process("one"), "a")
-    one.take()
-    store(one).set_meta("value", "b")
-    monkeypatch.setattr("backend.shared.project.PUSH_EVERY", 0.0)
-    with s3.refusing(lambda *_: (403, "AccessDenied", "Access Denied")):
-        one.keep()  # told, and no more
-        with pytest.raises(SharedFolderError, match="s3:PutObject"):
-            one.push()
-        with pytest.raises(SharedFolderError, match="cannot be listed"):
-            process("other").take()
-    one.push()
-    other = process("other")
-    other.take()
-    assert store(other).get_meta("value") == "b"
-
-
-@pytest.mark.parametrize(
-    ("spoil", "said"),
-    [
-        ("CREATE TRIGGER t AFTER INSERT ON meta BEGIN DELETE FROM tasks; END", "trigger t"),
-        ("CREATE VIEW v AS SELECT 1", "view v"),
-        ("CREATE VIRTUAL TABLE f USING fts5(x)", "table f"),
-        (None, "damaged"),
-    ],
-)
-def test_a_snapshot_that_is_not_lineup_s_is_not_taken_in(
-    process: Process, s3: S3Server, bucket: str, tmp_path: Path, spoil: str | None, said: str
-) -> None:
-    worked(process("one"), "a")
-    [name] = s3.keys(bucket, "lineup/projects/7/snapshot/")
-    data = gzip.decompress(s3.client().get_object(Bucket=bucket, Key=name)["Body"].read())
-    (tmp_path / "evil").write_bytes(data)
-    if spoil:
-        with sqlite3.connect(tmp_path / "evil") as db:
-            db.execute(spoil)
-        data = (tmp_path / "evil").read_bytes()
-    else:
-        data = data[:4096] + b"\xff" * (len(data) - 4096)
-    s3.client().put_object(Bucket=bucket, Key=name, Body=gzip.compress(data))
-    with pytest.raises(SharedFolderError, match=said):
-        process("other").take()
 
 
 def test_others_see_the_status_and_counts_go_on(process: Process) -> None:
@@ -305,10 +34,6 @@ def test_mere_progress_is_told_now_and_then(process: Process, s3: S3Server) -> N
 def test_a_project_whose_id_is_another_one_s_now_is_moved_aside(
     machine: Machine, s3: S3Server, bucket: str
 ) -> None:
-    from dataclasses import replace
-
-    from backend.project import Project
-
     settings: Settings = machine("one")
     made = make_project(settings, 7)
     info = made.load().info
@@ -320,9 +45,9 @@ def test_a_project_whose_id_is_another_one_s_now_is_moved_aside(
     again = Project.open(settings, replace(info, created_at="2027-01-01T00:00:00Z"))
     assert again.shared is project.shared
     assert again.store.get_meta("value") is None
-    assert snapshots(s3, bucket) == []
+    assert s3.keys(bucket, "lineup/projects/7/snapshot/") == []
     assert len(s3.keys(bucket, "lineup/projects/7.created-")) == 1
     worked(again.shared, "b")
-    other = SharedFolder(settings.model_url, machine("other").model_dir).project(7)
+    other = new_process(machine("other")).project(7)
     other.take()
     assert store(other).get_meta("value") == "b"

@@ -13,7 +13,7 @@ from backend.shared.folder import SharedFolder
 from backend.shared.refreshes import SharedRefreshes
 from backend.snapshot import SNAPSHOT, SnapshotStore
 from tests.backend.jobs.fakes import Refresher
-from tests.backend.shared.conftest import Machine
+from tests.backend.shared.conftest import Machine, new_process
 from tests.s3_server import S3Server
 
 
@@ -29,11 +29,14 @@ class Worker:
     def store(self) -> SnapshotStore:
         return SnapshotStore(self.shared.project(7).folder / SNAPSHOT)
 
-    def refresh(self, value: str, ending: type[Exception] | None = None, at: str = "learn") -> None:
-        """Write a value; then `progress` raises at a step."""
+    def refresh(self, value: str, ending: type[Exception] | None = None, at: int = 1) -> None:
+        """Write a value; then `progress` raises when it is called for the so-manieth time: within it, after it."""
+        calls = 0
 
         def report(step: str, done: int, total: int) -> None:
-            if ending and step == at:
+            nonlocal calls
+            calls += 1
+            if ending and calls >= at:
                 raise ending(step)
 
         def during(progress: Callable[[str, int, int], None]) -> None:
@@ -50,8 +53,7 @@ Make = Callable[..., Worker]
 @pytest.fixture
 def worker(machine: Machine) -> Make:
     def make(name: str, *, alone: bool = False) -> Worker:
-        settings = machine(name)
-        shared, inner = SharedFolder(settings.model_url, settings.model_dir), Refresher()
+        shared, inner = new_process(machine(name)), Refresher()
         return Worker(shared, inner, SharedRefreshes(inner, shared, alone=alone))
 
     return make
@@ -79,7 +81,7 @@ def test_what_came_of_it_is_there_for_the_next_and_what_was_known_is_forgotten(w
 def test_a_lost_lease_pushes_nothing(worker: Make) -> None:
     one = worker("one")
     one.refresh("a")
-    for at in ("learn", "share"):
+    for at in (1, 2):
         with pytest.raises(LeaseLost):
             one.refresh("lost", LeaseLost, at)
     assert left(worker) == "a"
@@ -87,13 +89,15 @@ def test_a_lost_lease_pushes_nothing(worker: Make) -> None:
 
 @pytest.mark.parametrize("ending", [Stopped, ValueError])
 def test_what_was_reached_before_it_ended_early_is_not_lost(worker: Make, ending: type[Exception]) -> None:
+    one = worker("one")
+    one.inner.failures = [ending("away")]
     with pytest.raises(ending):
-        worker("one").refresh("reached", ending)
+        one.refresh("reached", ending if ending is Stopped else None)
     assert left(worker) == "reached"
 
 
 def test_a_stop_after_the_end_does_not_put_it_off(worker: Make) -> None:
-    worker("one").refresh("a", Stopped, "share")
+    worker("one").refresh("a", Stopped, 2)
     assert left(worker) == "a"
 
 

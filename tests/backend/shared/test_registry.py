@@ -11,9 +11,8 @@ import pytest
 from backend.project import open_registry
 from backend.registry import Version, VersionNotFound, VersionRegistry
 from backend.shared.bucket import SharedFolderError
-from backend.shared.folder import SharedFolder
 from backend.shared.registry import SharedRegistry
-from tests.backend.shared.conftest import Machine
+from tests.backend.shared.conftest import Machine, new_process
 from tests.s3_server import S3Server
 
 Open = Callable[[str], VersionRegistry]
@@ -28,8 +27,7 @@ def registry(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Open:
 
     def make(name: str) -> VersionRegistry:
         settings = machine(name)
-        shared = SharedFolder(settings.model_url, settings.model_dir).project(7)
-        return SharedRegistry(settings.project_dir(7) / "versions", shared)
+        return SharedRegistry(settings.project_dir(7) / "versions", new_process(settings).project(7))
 
     return make
 
