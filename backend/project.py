@@ -19,6 +19,8 @@ LEARNED, PINNED = "learned", "pinned"
 TAKE_BACK = "take_back"
 # whether a publish has begun and not ended: what stands in Label Studio is not known for certain then
 PUBLISHING = "publishing"
+# when a publish was found that had not ended: what it had sent last may arrive later
+DOUBT = "doubt"
 # suspicion from which a label was suspect at the last refresh
 THRESHOLD = "review_threshold"
 
