@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -31,7 +31,7 @@ from backend.protocol import (
     parse_body,
     parse_project,
 )
-from backend.rates import Rates
+from backend.rates import WRONG_PASSWORD, Rates, client_of
 from backend.registry import UNTRAINED, VersionNotFound, VersionRegistry
 from backend.settings import Settings
 from backend.status import read_status, replace_text
@@ -192,11 +192,11 @@ def create_app(settings: Settings, queue: RefreshQueue | None = None) -> FastAPI
     app.add_middleware(AuthMiddleware, settings=settings, rates=rates, refused=refused)
     app.state.service = service
     _add_errors(app, service)
-    _add_routes(app, service)
+    _add_routes(app, service, rates, refused)
     return app
 
 
-def _add_routes(app: FastAPI, service: Service) -> None:
+def _add_routes(app: FastAPI, service: Service, rates: Rates, refused: Callable[[str], None]) -> None:
     @app.get("/")
     @app.get("/health")
     def health() -> JSONResponse:
@@ -219,6 +219,8 @@ def _add_routes(app: FastAPI, service: Service) -> None:
     async def webhook(request: Request) -> JSONResponse:
         body = parse_body(WebhookBody, await request.body())
         if not event_allowed(service.settings, request.headers, body.event):
+            refused("credentials")
+            rates.charge(client_of(request.scope), WRONG_PASSWORD)
             return JSONResponse({"detail": "the header X-Lineup-Secret is missing or wrong"}, status_code=401)
         service.metrics.events.labels(body.event).inc()
         await run_in_threadpool(service.hint, body)
@@ -248,9 +250,7 @@ def _add_errors(app: FastAPI, service: Service) -> None:
     @app.exception_handler(QueueUnavailable)
     def unavailable(request: Request, error: Exception) -> JSONResponse:
         log.error("%s %s: %s", request.method, request.url.path, error)
-        message = (
-            "Lineup cannot take events now; /health says why. The next look at the project finds what changed"
-        )
+        message = f"{error}. The next look at the project finds what changed"
         return JSONResponse({"detail": message}, status_code=503)
 
     @app.exception_handler(OSError)

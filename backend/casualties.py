@@ -6,7 +6,9 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import blake2b
 
+from backend.jobs.lifeline import last_words
 from backend.snapshot import Content, SnapshotStore
 
 log = logging.getLogger(__name__)
@@ -19,7 +21,7 @@ ALONE = 2
 CAREFUL = 1024
 WHY = "the process that decoded this image died of it; it is tried again in a day"
 _DAY = 24 * 3600.0
-_DIED, _ALONE = "embedding_deaths", "embedding_alone"
+_DIED, _ALONE, _AT_WORK = "embedding_deaths", "embedding_alone", "embedding_at_work"
 
 
 class Casualties:
@@ -37,15 +39,26 @@ class Casualties:
     def watched(self) -> Iterator[bool]:
         """Count a death that happens inside; gives whether to take images one at a time.
 
-        An exception is no death.
+        That is so after some deaths, or after one of an image that was alone at work. An exception is no death, nor is
+        the end of a worker that was asked to end.
         """
         deaths = int(self.store.get_meta(_DIED) or 0)
         self.store.set_meta(_DIED, deaths + 1)
         try:
-            yield deaths >= DEATHS
+            with last_words(lambda: self._no_death(deaths)):
+                yield deaths >= DEATHS or self.store.get_meta(_ALONE) is not None
         finally:
-            self.store.set_meta(_DIED, 0)
-            self.store.set_meta(_ALONE, None)
+            self._no_death(0)
+
+    def _no_death(self, deaths: int) -> None:
+        self.store.set_meta(_DIED, deaths)
+        for name in (_ALONE, _AT_WORK):
+            if self.store.get_meta(name) is not None:
+                self.store.set_meta(name, None)
+
+    def at_work(self, uris: Sequence[str]) -> None:
+        """Note which images are on their way now, where that is not the order of the list."""
+        self.store.set_meta(_AT_WORK, [_short(uri) for uri in uris])
 
     def blame(self, project_id: int) -> dict[str, Content]:
         """Mark the image that was alone at work when the process died, more than once, as broken.
@@ -65,13 +78,16 @@ class Casualties:
         return blamed
 
     def one_by_one(self, todo: Sequence[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-        """Yield images, each noted as the one at work until the next is asked for; the suspected one comes first."""
-        log.warning(
-            "the process died %d times while it embedded images: they are taken one at a time", DEATHS
-        )
+        """Yield images, each noted as the one at work until the next is asked for.
+
+        The suspected one comes first, then those that were on their way when the process died; at most 1,024.
+        """
         suspect, times = self._alone()
-        first = [item for item in todo if item[1] == suspect]
-        for task_id, uri in first + [item for item in todo if item[1] != suspect][:CAREFUL]:
+        ahead = set(self.store.get_meta(_AT_WORK) or ())
+        order = sorted(todo, key=lambda item: (item[1] != suspect, _short(item[1]) not in ahead))
+        if order:
+            log.warning("%d images are taken one at a time: a process died embedding", len(order[:CAREFUL]))
+        for task_id, uri in order[:CAREFUL]:
             self.store.set_meta(_ALONE, {"uri": uri, "times": times + 1 if uri == suspect else 1})
             yield task_id, uri
             self.store.set_meta(_ALONE, None)
@@ -79,3 +95,8 @@ class Casualties:
     def _alone(self) -> tuple[str | None, int]:
         noted = self.store.get_meta(_ALONE)
         return (str(noted["uri"]), int(noted["times"])) if noted else (None, 0)
+
+
+def _short(uri: str) -> str:
+    # a data: URI may have megabytes
+    return blake2b(uri.encode(), digest_size=8).hexdigest()

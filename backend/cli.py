@@ -413,7 +413,9 @@ def worker(
     queue: Annotated[
         list[str] | None,
         typer.Option(
-            "--queue", "-q", help="With REDIS_URL: take only this sort of work (`refresh`); repeatable."
+            "--queue",
+            "-q",
+            help="With REDIS_URL: take only this sort of work (`refresh`, `embed`); repeatable.",
         ),
     ] = None,
 ) -> None:

@@ -118,7 +118,6 @@ def _embed(
     from backend.project import SNAPSHOT
     from backend.refresh import Refresher
     from backend.snapshot import SnapshotStore
-    from ml.images import ImageLimits
 
     if _Child.refresher is None or _Child.refresher.settings != settings:
         _Child.refresher = Refresher(settings)
@@ -127,11 +126,7 @@ def _embed(
         why = f"the embedder is now {parts.embedder.fingerprint}, the served version knows {fingerprint}"
         return dict.fromkeys((uri for _, uri in images), why)
     room = EmbeddingRoom(
-        SnapshotStore(settings.project_dir(project_id) / SNAPSHOT),
-        parts.vectors,
-        parts.embedder,
-        parts.fetcher,
-        ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
+        SnapshotStore(settings.project_dir(project_id) / SNAPSHOT), parts.vectors, parts.stage
     )
     uris = [uri for _, uri in images]
     embedded = room.embed(project_id, [task_id for task_id, _ in images], uris, lambda *_: None)

@@ -16,6 +16,8 @@ from backend import __version__
 from backend.activity import is_idle, note_activity
 from backend.connect import adopt
 from backend.embedding import RETRY_BROKEN_AFTER, Embedded, EmbeddingRoom
+from backend.embedding.engines import Engine, make_engine
+from backend.embedding.stage import EmbeddingStage
 from backend.judging import judge_labels
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.config import find_kind
@@ -102,17 +104,38 @@ class Refresher:
             self.client, allow_hosts=self.settings.allow_hosts, max_bytes=self.settings.max_image_bytes
         )
 
+    @cached_property
+    def stage(self) -> EmbeddingStage:
+        """What turns image URIs into vectors."""
+        limits = ImageLimits(
+            max_bytes=self.settings.max_image_bytes, max_pixels=self.settings.max_image_pixels
+        )
+        return EmbeddingStage(self.embedder, self.fetcher, limits)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Who embeds the new images of a refresh."""
+        return make_engine(self.settings)
+
     def known_projects(self) -> list[int]:
         """Return the projects Lineup has been connected to."""
         return Project.known(self.settings)
 
-    def refresh(self, project_id: int, reasons: Collection[str], progress: Progress) -> RefreshResult:
+    def refresh(
+        self,
+        project_id: int,
+        reasons: Collection[str],
+        progress: Progress,
+        begins: Callable[[], None] = lambda: None,
+    ) -> RefreshResult:
         """Bring one project up to date.
 
         Parameters
         ----------
         reasons : collection of str
             Why: event names, ``poll``, ``start``, ``setup``, ``connect``, ``rollback``, ``cli``, ``full``.
+        begins : callable
+            Called before anything is changed; not where there is nothing to do.
 
         Raises
         ------
@@ -149,6 +172,7 @@ class Refresher:
         again = again or project.store.has_broken_before(time.time() - RETRY_BROKEN_AFTER)
         if not (found.changed or found.deleted or again):
             return self._unchanged(project, result)
+        begins()
         project.store.set_meta("unfinished", True)
         self._work(project, found.snapshot, reasons, result, progress)
         project.store.set_meta("config", info.label_config)
@@ -182,13 +206,7 @@ class Refresher:
         targets = build_targets(snapshot, kind, settings.reviewers)
         project.store.put_histories(first_labels(targets, kind, project.store.histories()))
         with result.timed("embed"):
-            room = EmbeddingRoom(
-                project.store,
-                self.vectors,
-                self.embedder,
-                self.fetcher,
-                ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
-            )
+            room = EmbeddingRoom(project.store, self.vectors, self.stage, self.engine)
             embedded = room.embed(
                 project.id, targets.ids.tolist(), targets.uris, progress, measure_all="full" in reasons
             )
@@ -316,6 +334,10 @@ class Refresher:
             return version.manifest.get("stop") if version else None
         signal = stop_signal(targets, embedded, learned, seed=_seed(version))
         return signal.as_dict() if signal else None
+
+    def remembers(self, project_id: int) -> bool:
+        """Tell whether idle work of a project is left that this process has what it needs for."""
+        return project_id in self._idle
 
     def forget(self, project_id: int) -> None:
         """Drop what is known of a project from the last refresh here: another worker has refreshed it since."""

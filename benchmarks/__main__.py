@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from benchmarks import data, embed, load, loop, multilabel, priority, suspicion
+from benchmarks import data, embed, load, loop, multilabel, priority, scaling, suspicion
 from benchmarks.report import RESULTS, console, save
 from benchmarks.report import load as load_results
 
@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, ModuleType] = {
     "loop": loop,
     "load": load,
     "priority": priority,
+    "scaling": scaling,
 }
 
 

@@ -45,7 +45,13 @@ class HintStore:
         return None
 
     def add(self, project_id: int, reason: str) -> None:
-        """Note that a project may have changed."""
+        """Note that a project may have changed.
+
+        Raises
+        ------
+        QueueUnavailable
+            If the file cannot be written to.
+        """
         with self._open() as db:
             db.execute(
                 "INSERT INTO hints (project, reason, at) VALUES (?, ?, ?)",

@@ -37,7 +37,11 @@ class Refreshes(Protocol):
 
     def known_projects(self) -> list[int]: ...
 
-    def refresh(self, project_id: int, reasons: Collection[str], progress: Progress) -> Result: ...
+    def refresh(
+        self, project_id: int, reasons: Collection[str], progress: Progress, begins: Callable[[], None]
+    ) -> Result: ...
+
+    def remembers(self, project_id: int) -> bool: ...
 
     def idle_step(self, project_id: int, interrupted: Callable[[], bool]) -> bool: ...
 
@@ -64,7 +68,13 @@ class RefreshRun:
         self.refresher = refresher
         self.clock = clock
 
-    def run(self, project_id: int, pending: Pending, check: Callable[[], None]) -> LastRefresh | None:
+    def run(
+        self,
+        project_id: int,
+        pending: Pending,
+        check: Callable[[], None],
+        begins: Callable[[], None] = lambda: None,
+    ) -> LastRefresh | None:
         """Refresh a project; return what came of it, None where ``check`` put it off.
 
         Parameters
@@ -73,6 +83,8 @@ class RefreshRun:
             The hints this refresh answers.
         check : callable
             Raises `Stopped` or `LeaseLost` when the refresh must not go on; called at every progress report.
+        begins : callable
+            Called before the refresh changes anything; not where it finds nothing to do.
 
         Raises
         ------
@@ -82,10 +94,15 @@ class RefreshRun:
             Whatever the refresh raised, after the status has told it; the hints stay open.
         """
         with log_fields(project=project_id, job=f"{project_id}-{pending.upto}"), tally() as counts:
-            return self._run(project_id, pending, check, counts)
+            return self._run(project_id, pending, check, begins, counts)
 
     def _run(
-        self, project_id: int, pending: Pending, check: Callable[[], None], counts: Counts
+        self,
+        project_id: int,
+        pending: Pending,
+        check: Callable[[], None],
+        begins: Callable[[], None],
+        counts: Counts,
     ) -> LastRefresh | None:
         folder = self.settings.project_dir(project_id)
         log.info("project %d: refresh (%s)", project_id, ", ".join(sorted(pending.reasons)))
@@ -102,7 +119,7 @@ class RefreshRun:
         _tell(folder, status)
         try:
             result = self.refresher.refresh(
-                project_id, pending.reasons, self._reporter(project_id, status, check)
+                project_id, pending.reasons, self._reporter(project_id, status, check), begins
             )
             with suppress(Stopped):  # what has ended is not put off
                 check()
@@ -158,14 +175,16 @@ class RefreshRun:
 
 
 @contextmanager
-def idle_counts(settings: Settings, project_id: int) -> Iterator[None]:
-    """Keep what idle work counts in the project's status."""
+def idle_counts(
+    settings: Settings, project_id: int, held: Callable[[], bool] = lambda: True
+) -> Iterator[None]:
+    """Keep what idle work counts in the project's status, if it is still this worker's: ``held``."""
     folder = settings.project_dir(project_id)
     with log_fields(project=project_id, job="idle"), tally() as counts:
         try:
             yield
         finally:
-            if counts:
+            if counts and held():
                 _tell(folder, _counted(read_status(folder), counts))
 
 

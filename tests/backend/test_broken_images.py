@@ -19,6 +19,7 @@ from PIL import Image
 
 from backend import fetching
 from backend.embedding import Embedded, EmbeddingRoom
+from backend.embedding.stage import EmbeddingStage
 from backend.labelstudio import patience
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.fetch import ImageFetcher
@@ -162,18 +163,18 @@ def room(tmp_path: Path, own: Site) -> EmbeddingRoom:
     """What a refresh embeds with, at the settings' own limits but for the size of files."""
     settings = Settings(_env_file=None, max_image_bytes=1_000_000)
     embedder = PixelsEmbedder(threads=2)
+    fetcher = ImageFetcher(
+        LabelStudioClient(own.url, TOKEN),
+        allow_hosts=["127.0.0.1"],
+        max_bytes=settings.max_image_bytes,
+        timeout=0.5,
+        deadline=1.5,
+    )
+    limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
     return EmbeddingRoom(
         SnapshotStore(tmp_path / "snapshot.sqlite"),
         VectorStore(tmp_path / "vectors", embedder.fingerprint, embedder.dim),
-        embedder,
-        ImageFetcher(
-            LabelStudioClient(own.url, TOKEN),
-            allow_hosts=["127.0.0.1"],
-            max_bytes=settings.max_image_bytes,
-            timeout=0.5,
-            deadline=1.5,
-        ),
-        ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
+        EmbeddingStage(embedder, fetcher, limits),
     )
 
 
@@ -262,7 +263,7 @@ def test_large_images_are_decoded_one_at_a_time(
         return upright
 
     monkeypatch.setattr(images, "_to_rgb", counted)
-    room.embedder.batch_size = 1
+    room.stage.embedder.batch_size = 1
     names = [f"/data/upload/7/{number}.png" for number in range(3)]
     large = bomb(4_001)
     own.answer = lambda seen: Reply(200, large + seen.path.encode())

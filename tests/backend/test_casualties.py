@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.casualties import ALONE, DEATHS, WHY, Casualties
+from backend.casualties import ALONE, CAREFUL, DEATHS, WHY, Casualties
 from backend.snapshot import SnapshotStore
 
 CHILD = """
@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from backend.embedding import EmbeddingRoom
+from backend.embedding.stage import EmbeddingStage
 from backend.snapshot import SnapshotStore
 from ml.embedders.pixels import PixelsEmbedder
 from ml.images import ImageLimits
@@ -40,7 +41,8 @@ class Files:
 folder, DEADLY = Path(sys.argv[1]), eval(sys.argv[2])
 embedder = Deadly(threads=2)
 room = EmbeddingRoom(SnapshotStore(folder / "snapshot.sqlite"),
-    VectorStore(folder / "vectors", embedder.fingerprint, embedder.dim), embedder, Files(), ImageLimits())
+    VectorStore(folder / "vectors", embedder.fingerprint, embedder.dim),
+    EmbeddingStage(embedder, Files(), ImageLimits()))
 uris = [f"{number}.png" for number in range(150)]
 found = room.embed(7, list(range(1, 151)), uris, lambda *_: None)
 print([error for error in found.errors if error], np.flatnonzero(~found.ok).tolist())
@@ -99,3 +101,42 @@ def test_a_suspect_that_comes_through_is_forgotten(tmp_path: Path) -> None:
     next(casualties.one_by_one([(1, "a.png")]))
     assert list(casualties.one_by_one([(2, "b.png"), (1, "a.png")])) == [(1, "a.png"), (2, "b.png")]
     assert casualties.blame(7) == {}
+
+
+def test_what_was_on_its_way_is_suspected_before_the_rest(tmp_path: Path) -> None:
+    store = SnapshotStore(tmp_path / "snapshot.sqlite")
+    todo = [(number, f"{number}.png") for number in range(CAREFUL + 10)]
+    late = [f"{CAREFUL + 9}.png", f"{CAREFUL + 3}.png"]
+    Casualties(store).at_work(late)
+    taken = [uri for _, uri in Casualties(store).one_by_one(todo)]
+    assert set(taken[:2]) == set(late)
+    assert len(taken) == CAREFUL
+
+
+def test_a_death_of_an_image_alone_at_work_is_enough_to_be_careful(tmp_path: Path) -> None:
+    store = SnapshotStore(tmp_path / "snapshot.sqlite")
+    with Casualties(store).watched() as careful:
+        assert not careful
+        next(Casualties(store).one_by_one([(1, "a.png")]))
+        store_as_it_is_left_by_a_kill = store.get_meta("embedding_alone")
+    assert store.get_meta("embedding_alone") is None
+    store.set_meta("embedding_alone", store_as_it_is_left_by_a_kill)
+    with Casualties(store).watched() as careful:
+        assert careful
+
+
+def test_a_worker_that_ends_in_the_middle_because_it_was_asked_to_is_no_death(
+    tmp_path: Path, repository: Path
+) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from backend.jobs import lifeline\n"
+        "from backend.casualties import Casualties; from backend.snapshot import SnapshotStore\n"
+        "lifeline.GRACE = 0.2; casualties = Casualties(SnapshotStore(Path(sys.argv[1])))\n"
+        "with casualties.watched() as careful:\n"
+        "    print(careful); next(casualties.one_by_one([(1, 'a.png')]))\n"
+        "    lifeline.exit_after_grace(0); time.sleep(60)"
+    )
+    for _ in range(DEATHS + 1):
+        command = [sys.executable, "-c", code, str(tmp_path / "snapshot.sqlite")]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=repository, timeout=30)
+        assert (done.returncode, done.stdout.strip()) == (0, "False"), done.stderr

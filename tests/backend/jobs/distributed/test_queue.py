@@ -142,7 +142,7 @@ def test_the_command_line_says_that_redis_is_away(shell, alone: Trained):
 def test_a_worker_takes_only_queues_that_there_are(shell, settings: Settings, tmp_path: Path):
     result = shell(settings, "worker", "--queue", "coffee")
     assert result.exit_code == 2
-    assert "there is: refresh" in result.output
+    assert "there is: refresh, embed" in result.output
     assert "needs REDIS_URL" in shell(make_settings(tmp_path), "worker", "--queue", "refresh").output
 
 

@@ -2,45 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import time
 from pathlib import Path
-from zlib import crc32
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from backend import embedding, fetching
-from backend.embedding import EmbeddingRoom
+from backend import fetching
+from backend.embedding import EmbeddingRoom, intake
+from backend.embedding import room as rooms
+from backend.embedding.stage import EmbeddingStage
 from backend.labelstudio.errors import LabelStudioUnreachable
 from backend.labelstudio.fetch import ImageFetchError
 from backend.snapshot import Content, SnapshotStore
-from ml.embedders.pixels import PixelsEmbedder
 from ml.images import ImageLimits
 from ml.vectors import VectorStore
-
-
-class Files:
-    """Stands in for the fetcher: bytes by URI, every fetch counted."""
-
-    def __init__(self) -> None:
-        self.fetched: list[str] = []
-        self.down = False
-        self.down_from = ""
-
-    def fetch(self, uri: str, task_id: int, project_id: int) -> bytes:
-        if self.down or uri == self.down_from:
-            raise LabelStudioUnreachable(None, "GET", uri, "refused", "Is Label Studio running?")
-        self.fetched.append(uri)
-        if uri == "missing.png":
-            raise ImageFetchError(task_id, uri, "404")
-        if uri == "broken.png":
-            return b"no image"
-        colour = tuple(crc32(uri.rsplit("copy-of-", maxsplit=1)[-1].encode()).to_bytes(4)[:3])
-        buffer = io.BytesIO()
-        Image.new("RGB", (20, 20), colour).save(buffer, "PNG")
-        return buffer.getvalue()
+from tests.backend.embedding.files import Counting, Files
 
 
 @pytest.fixture
@@ -54,17 +31,7 @@ def room(tmp_path: Path, files: Files) -> EmbeddingRoom:
     store = SnapshotStore(tmp_path / "snapshot.sqlite")
     vectors = VectorStore(tmp_path / "vectors", embedder.fingerprint, embedder.dim)
     limits = ImageLimits(max_bytes=10_000, max_pixels=10_000)
-    return EmbeddingRoom(store, vectors, embedder, files, limits)  # type: ignore[arg-type]
-
-
-class Counting(PixelsEmbedder):
-    """Counts what is decoded."""
-
-    decoded = 0
-
-    def prepare(self, image: Image.Image) -> np.ndarray:
-        self.decoded += 1
-        return super().prepare(image)
+    return EmbeddingRoom(store, vectors, EmbeddingStage(embedder, files, limits))  # type: ignore[arg-type]
 
 
 def silent(*_: object) -> None:
@@ -94,7 +61,7 @@ def test_broken_and_missing_images_are_named_and_tried_again_later(
     assert "task 3" in caplog.text
     room.embed(7, [1, 2, 3, 4], uris, silent)
     assert len(files.fetched) == 3
-    monkeypatch.setattr(embedding, "RETRY_BROKEN_AFTER", -1.0)
+    monkeypatch.setattr(rooms, "RETRY_BROKEN_AFTER", -1.0)
     room.embed(7, [1, 2, 3, 4], uris, silent)
     assert sorted(files.fetched[3:]) == ["broken.png", "missing.png"]
 
@@ -109,10 +76,10 @@ def test_a_label_studio_that_is_down_marks_no_image_as_broken(room: EmbeddingRoo
 
 def test_the_same_bytes_are_decoded_once(room: EmbeddingRoom, files: Files) -> None:
     room.embed(7, [1, 2, 3], ["a.png", "copy-of-a.png", "b.png"], silent)
-    assert room.embedder.decoded == 2  # type: ignore[attr-defined]
+    assert room.stage.embedder.decoded == 2  # type: ignore[attr-defined]
     found = room.embed(7, [1, 4], ["a.png", "copy-of-copy-of-a.png"], silent)
     assert found.ok.all()
-    assert room.embedder.decoded == 2  # type: ignore[attr-defined]
+    assert room.stage.embedder.decoded == 2  # type: ignore[attr-defined]
     np.testing.assert_array_equal(found.measures[0], found.measures[1])
 
 
@@ -143,11 +110,11 @@ def test_measures_not_taken_yet_are_taken_when_asked_for(room: EmbeddingRoom, fi
 def test_what_is_done_when_something_ends_it_is_kept(
     room: EmbeddingRoom, files: Files, monkeypatch: pytest.MonkeyPatch, killed: bool
 ) -> None:
-    monkeypatch.setattr(embedding, "STORE_EVERY", 8)
-    room.embedder.batch_size = 8
+    monkeypatch.setattr(intake, "STORE_EVERY", 8)
+    room.stage.embedder.batch_size = 8
     uris = [f"{number}.png" for number in range(400)]
     if killed:
-        monkeypatch.setattr(embedding._Run, "_store", _die_at(monkeypatch, 3))
+        monkeypatch.setattr(intake.Intake, "flush", _die_at(monkeypatch, 3))
     else:
         files.down_from = "300.png"
     with pytest.raises((LabelStudioUnreachable, KeyboardInterrupt)):
@@ -164,20 +131,20 @@ def test_what_is_done_when_something_ends_it_is_kept(
 
 def _die_at(monkeypatch: pytest.MonkeyPatch, times: int) -> object:
     """Store that often, then neither store nor go on: what a kill leaves."""
-    real, count = embedding._Run._store, 0
+    real, count = intake.Intake.flush, 0
 
-    def store(run: embedding._Run) -> None:
+    def store(taken: intake.Intake) -> None:
         nonlocal count
         count += 1
         if count > times:
             raise KeyboardInterrupt
-        real(run)
+        real(taken)
 
     return store
 
 
 def test_failures_are_stored_as_they_come(room: EmbeddingRoom, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedding, "STORE_EVERY", 8)
+    monkeypatch.setattr(intake, "STORE_EVERY", 8)
     monkeypatch.setattr(Files, "fetch", _missing)
     with pytest.raises(KeyboardInterrupt):
         room.embed(7, list(range(40)), [f"{number}.png" for number in range(40)], silent)

@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from PIL import Image
 
 from backend.casualties import Casualties
-from backend.fetching import fetch_ahead
-from backend.labelstudio.fetch import ImageFetcher, ImageFetchError
+from backend.embedding.engines import Engine
+from backend.embedding.intake import Intake, Progress
+from backend.embedding.local import LocalEngine
+from backend.embedding.stage import EmbeddingStage
 from backend.snapshot import Content, SnapshotStore
-from backend.tally import IMAGES, count
 from ml.acquisition.explore import lottery
-from ml.embedders import Embedder, Streamed, embed_stream
-from ml.images import ImageLimits
-from ml.quality import MEASURES, measure, unreadable
-from ml.vectors import VectorStore, content_key
+from ml.quality import MEASURES, unreadable
+from ml.vectors import VectorStore
 
-log = logging.getLogger(__name__)
-
-STORE_EVERY = 512
-STORE_AFTER = 15.0  # seconds, where images come slowly
-REPORT_EVERY = 32
 RETRY_BROKEN_AFTER = 600.0
 NO_IMAGE = "the task has no image"
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -77,24 +66,23 @@ class EmbeddingRoom:
         Remembers which content is behind which URI, and what it measures.
     vectors : VectorStore
         Remembers the vector of each content.
-    embedder : Embedder
-    fetcher : ImageFetcher
-    limits : ImageLimits
+    stage : EmbeddingStage
+        Fetches and embeds.
+    engine : Engine, optional
+        Where that is done; None: in this process.
     """
 
     def __init__(
         self,
         store: SnapshotStore,
         vectors: VectorStore,
-        embedder: Embedder,
-        fetcher: ImageFetcher,
-        limits: ImageLimits,
+        stage: EmbeddingStage,
+        engine: Engine | None = None,
     ) -> None:
         self.store = store
         self.vectors = vectors
-        self.embedder = embedder
-        self.fetcher = fetcher
-        self.limits = limits
+        self.stage = stage
+        self.engine = engine or LocalEngine()
         self.casualties = Casualties(store)
 
     def embed(
@@ -128,25 +116,27 @@ class EmbeddingRoom:
             # what is fetched under another URI needs its measures, too
             ready = {str(c.key): c for c in contents.values() if c.measures and c.key in embedded}
             kept = {uri for _, uri in todo if uri in contents and contents[uri].key in embedded}
-            run = _Run(self, project_id, ready, kept, len(todo), progress)
+            intake = Intake(
+                self.stage,
+                project_id,
+                self.store,
+                self.vectors,
+                self.casualties,
+                ready,
+                kept,
+                len(todo),
+                progress,
+            )
             with self.casualties.watched() as careful:
                 if careful:
                     contents.update(blamed := self.casualties.blame(project_id))
                     todo = [item for item in todo if item[1] not in blamed]
-                    for item in self.casualties.one_by_one(todo):
-                        self._stream(run, [item])
-                    todo = [item for item in todo if item[1] not in run.contents]
-                self._stream(run, todo)
-            contents.update(run.contents)
-            progress("embed", run.total, run.total)
+                    intake.alone(todo)
+                    todo = intake.left(todo)
+                self.engine.embed(intake, todo)
+            contents.update(intake.contents)
+            progress("embed", intake.total, intake.total)
         return self._collect(uris, contents)
-
-    def _stream(self, run: _Run, todo: Sequence[tuple[int, str]]) -> None:
-        with (
-            closing(run.files(todo)) as files,
-            closing(embed_stream(self.embedder, files, limits=self.limits, inspect=_look)) as stream,
-        ):
-            run.take(stream)
 
     def _embedded(self, contents: Mapping[str, Content]) -> set[str]:
         """Return the keys that have a vector."""
@@ -157,7 +147,7 @@ class EmbeddingRoom:
         entries = [contents.get(uri) if uri else None for uri in uris]
         keys = [entry.key if entry else None for entry in entries]
         errors = [None if entry and entry.key else (entry.error if entry else NO_IMAGE) for entry in entries]
-        X = np.zeros((len(uris), self.embedder.dim), dtype=np.float32)
+        X = np.zeros((len(uris), self.stage.embedder.dim), dtype=np.float32)
         rows = [row for row, key in enumerate(keys) if key]
         if rows:
             vectors, found = self.vectors.get([str(keys[row]) for row in rows])
@@ -196,97 +186,3 @@ def _missing(
         elif content.key not in embedded or (measure_all and not content.measures):
             todo[uri] = task_id
     return [(task_id, uri) for uri, task_id in todo.items()]
-
-
-def _look(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
-    return measure(image, size=size)
-
-
-@dataclass
-class _Run:
-    """One pass over images that are new; every method is called by one thread, but for ``fetch``.
-
-    Attributes
-    ----------
-    ready : dict of str to Content
-        By key: contents with a vector and measures, and those of this run that are no images.
-    kept : collection of str
-        URIs that have a vector already and keep it if they cannot be fetched now.
-    contents : dict of str to Content
-        By URI: the outcome so far.
-    """
-
-    room: EmbeddingRoom
-    project_id: int
-    ready: dict[str, Content]
-    kept: Collection[str]
-    total: int
-    progress: Progress
-    contents: dict[str, Content] = field(default_factory=dict)
-    _waiting: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
-    _unstored: dict[str, Content] = field(default_factory=dict)
-    _vectors: dict[str, np.ndarray] = field(default_factory=dict)
-    _stored_at: float = field(default_factory=time.monotonic)
-
-    def files(self, todo: Sequence[tuple[int, str]]) -> Generator[tuple[str, bytes], None, None]:
-        """Yield the key and the bytes of each content once."""
-        failures: dict[str, str] = {}
-
-        def fetch(item: tuple[int, str]) -> bytes | None:
-            task_id, uri = item
-            try:
-                return self.room.fetcher.fetch(uri, task_id, self.project_id)
-            except ImageFetchError as error:
-                failures[uri] = str(error)
-                return None
-
-        with closing(fetch_ahead(todo, fetch)) as fetched:
-            for item, data in fetched:
-                if data is None:
-                    if item[1] not in self.kept:
-                        self._note([item], Content(None, failures[item[1]], time.time()))
-                    continue
-                key = content_key(data)
-                if key in self.ready:
-                    self._note([item], self.ready[key])
-                elif key in self._waiting:
-                    self._waiting[key].append(item)
-                else:
-                    self._waiting[key] = [item]
-                    yield key, data
-
-    def take(self, stream: Iterable[Streamed[str]]) -> None:
-        """Note what comes out of the stream, and store what is left when it ends."""
-        try:
-            for one in stream:
-                if one.vector is None:
-                    content = Content(None, str(one.error), time.time())
-                else:
-                    measures = np.asarray(one.seen, dtype="<f4").tobytes()
-                    content = Content(one.key, None, time.time(), measures)
-                    self._vectors[one.key] = one.vector
-                    count(IMAGES, "embedded")
-                self.ready[one.key] = content
-                self._note(self._waiting.pop(one.key), content)
-        finally:
-            self._store()
-
-    def _note(self, items: Sequence[tuple[int, str]], content: Content) -> None:
-        """Note the outcome of some images, and store all that has gathered now and then."""
-        for task_id, uri in items:
-            if content.error:
-                count(IMAGES, "broken")
-                log.warning("project %d, task %d: %s", self.project_id, task_id, content.error)
-            self.contents[uri] = self._unstored[uri] = content
-            if len(self.contents) % REPORT_EVERY == 0:
-                self.progress("embed", len(self.contents), self.total)
-        if len(self._unstored) >= STORE_EVERY or time.monotonic() - self._stored_at > STORE_AFTER:
-            self._store()
-
-    def _store(self) -> None:
-        if self._vectors:
-            self.room.vectors.put(list(self._vectors), np.stack(list(self._vectors.values())))
-        self.room.store.put_contents(self._unstored)
-        self._vectors.clear()
-        self._unstored.clear()
-        self._stored_at = time.monotonic()
