@@ -114,16 +114,16 @@ def add_arguments(parser: argparse._ArgumentGroup) -> None:
     """Add this benchmark's own arguments."""
     usual = Load()
     parser.add_argument("--load-images", type=int, default=2_000, help="enough to be labelled all the while")
-    parser.add_argument("--seconds", type=float, default=usual.seconds)
-    parser.add_argument("--rate", type=float, default=usual.rate, help="webhooks a second")
-    parser.add_argument("--clients", type=int, default=usual.clients, help="clients at /predict")
-    parser.add_argument("--tasks", type=int, default=usual.tasks, help="tasks of a request to /predict")
+    parser.add_argument("--load-seconds", type=float, default=usual.seconds)
+    parser.add_argument("--load-rate", type=float, default=usual.rate, help="webhooks a second")
+    parser.add_argument("--load-clients", type=int, default=usual.clients, help="clients at /predict")
+    parser.add_argument("--load-tasks", type=int, default=usual.tasks, help="tasks of a request to /predict")
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # takes the servers along
-    load = Load(options.seconds, options.rate, options.clients, options.tasks)
+    load = Load(options.load_seconds, options.load_rate, options.load_clients, options.load_tasks)
     with (
         tempfile.TemporaryDirectory(prefix="lineup-load-") as folder,
         LabelStudioServer(Path(folder) / "label-studio") as server,

@@ -34,9 +34,12 @@ def test_hints_of_a_project_are_gathered(tmp_path: Path):
 
 def test_a_hint_that_cannot_be_kept_says_so(tmp_path: Path):
     store = HintStore(tmp_path)
-    store.close()
-    with pytest.raises(QueueUnavailable, match=r"hints\.sqlite in MODEL_DIR cannot be written to"):
+    (tmp_path / "hints.sqlite").mkdir()
+    with pytest.raises(QueueUnavailable, match=r"hints\.sqlite in MODEL_DIR cannot be used"):
         store.add(7, "poll")
+    (tmp_path / "hints.sqlite").rmdir()
+    store.add(7, "poll")
+    assert store.pending()[7].count == 1, "and when it can be used again, it is"
 
 
 def test_hints_given_during_a_refresh_outlive_it(tmp_path: Path):
