@@ -23,6 +23,8 @@ VERSIONS = "versions"
 LEARNED, PINNED = "learned", "pinned"
 # whether the next refresh takes tabs and sampling back from whoever changed them
 TAKE_BACK = "take_back"
+# meta: when a publish was found that had not ended, because what it had sent last may arrive later
+DOUBT = "doubt"
 # suspicion from which a label was suspect at the last refresh
 THRESHOLD = "review_threshold"
 

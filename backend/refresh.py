@@ -30,7 +30,7 @@ from backend.learning import Learned, learn
 from backend.logs import note_field
 from backend.looks import Looks, look
 from backend.ordering import Lineup, line_up, rank
-from backend.project import LEARNED, PINNED, TAKE_BACK, THRESHOLD, Project
+from backend.project import DOUBT, LEARNED, PINNED, TAKE_BACK, THRESHOLD, Project
 from backend.publish import Outcome, Publisher, order_predictions, publishing
 from backend.reading import Progress, read
 from backend.refresh_result import RefreshResult
@@ -49,6 +49,8 @@ from ml.vectors import VectorStore
 log = logging.getLogger(__name__)
 
 KEEP_VERSIONS = 20
+# seconds after which a request of a process that was killed has been carried out, or never will be
+LATE = 60.0
 # reasons that ask for work even where nothing changed
 FORCING = frozenset({"start", "setup", "connect", "rollback", "cli", "full", "START_TRAINING"})
 
@@ -201,9 +203,10 @@ class Refresher:
         kind = find_kind(info.label_config)
         publisher = Publisher(self.client, project.store, project.registry, settings, info)
         self._idle.pop(project.id, None)
-        if settings.queue == "on" and (
-            project.id not in self._reconciled or project.store.get_meta(PUBLISHING)
-        ):
+        cut_short = bool(project.store.get_meta(PUBLISHING))
+        if cut_short:
+            project.store.set_meta(DOUBT, time.time())
+        if settings.queue == "on" and (project.id not in self._reconciled or cut_short):
             publisher.stream.reconcile()
             self._reconciled.add(project.id)
         targets = build_targets(snapshot, kind, settings.reviewers)
@@ -371,6 +374,12 @@ class Refresher:
             publisher.switch(outcome.version)
             if interrupted() or publisher.stream.drop_old(outcome.version, interrupted):
                 return True
+            doubt = publisher.store.get_meta(DOUBT)
+            if doubt and (
+                time.time() - doubt < LATE or publisher.stream.drop_repeats(outcome.version, interrupted)
+            ):
+                return True
+            publisher.store.set_meta(DOUBT, None)
         del self._idle[project_id]
         return False
 

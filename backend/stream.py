@@ -149,6 +149,24 @@ class PredictionStream:
             self.store.delete_posted(version)
         return False
 
+    def drop_repeats(self, version: str, interrupted: Stop) -> bool:
+        """Delete all but the first prediction of a version a task has; return True if some are left.
+
+        A request may be carried out long after the process that sent it was killed, and the next one asked in vain.
+        """
+        repeats, known = [], dict[int, Posted]()
+        for number, (task, score) in sorted(list_scored(self.client, self.project_id, version).items()):
+            if task in known:
+                repeats.append(number)
+            else:
+                known[task] = Posted(number, score)
+        if not repeats:
+            return False
+        log.warning("project %d: %d predictions of %s arrived twice", self.project_id, len(repeats), version)
+        gone = delete_predictions(self.client, repeats, stop=interrupted)
+        self.store.put_posted(version, known)
+        return len(gone) < len(repeats)
+
     def reconcile(self) -> None:
         """Read from Label Studio which of Lineup's predictions really stand there.
 

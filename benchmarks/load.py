@@ -114,16 +114,16 @@ def add_arguments(parser: argparse._ArgumentGroup) -> None:
     """Add this benchmark's own arguments."""
     usual = Load()
     parser.add_argument("--load-images", type=int, default=2_000, help="enough to be labelled all the while")
-    parser.add_argument("--seconds", type=float, default=usual.seconds)
-    parser.add_argument("--rate", type=float, default=usual.rate, help="webhooks a second")
-    parser.add_argument("--clients", type=int, default=usual.clients, help="clients at /predict")
-    parser.add_argument("--tasks", type=int, default=usual.tasks, help="tasks of a request to /predict")
+    parser.add_argument("--load-seconds", type=float, default=usual.seconds)
+    parser.add_argument("--load-rate", type=float, default=usual.rate, help="webhooks a second")
+    parser.add_argument("--load-clients", type=int, default=usual.clients, help="clients at /predict")
+    parser.add_argument("--load-tasks", type=int, default=usual.tasks, help="tasks of a request to /predict")
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # takes the servers along
-    load = Load(options.seconds, options.rate, options.clients, options.tasks)
+    load = Load(options.load_seconds, options.load_rate, options.load_clients, options.load_tasks)
     with (
         tempfile.TemporaryDirectory(prefix="lineup-load-") as folder,
         LabelStudioServer(Path(folder) / "label-studio") as server,
@@ -172,14 +172,15 @@ def measure_load(
                 ask_predictions, lineup.port, [body.encode() for body in bodies], load.clients, load.seconds
             )
             sent = clients.submit(send_events, lineup.port, event.encode(), load.rate, load.seconds)
-            memory = _Memory(lambda: [_pid(lineup), _worker(lineup, project)])
+            memory, running = _Memory(lambda: [_pid(lineup), _worker(lineup, project)]), list[bool]()
             while not (asked.done() and sent.done()):
                 memory.look()
+                running.append(status(lineup, project).state == "running")
                 time.sleep(0.5)
             webhooks, predictions = sent.result(), asked.result()
         done = _refreshes(lineup, project) - refreshes
-        labelled_now = labelled + len(submits.seconds)
-        last = lineup.wait(project, labels=labelled_now, timeout=300)
+        there = server.api("GET", f"/api/projects/{project}")["num_tasks_with_annotations"]
+        last = lineup.wait(project, labels=there, timeout=300)
         return {
             "seconds": load.seconds,
             "rate": load.rate,
@@ -191,6 +192,7 @@ def measure_load(
             "submit": _figures(submits.seconds, 0),
             "events_counted": _counted(lineup),
             "refreshes": done,
+            "refreshing": float(np.mean(running)),
             "labels": last.labels,
             "server_peak_bytes": peak_memory(_pid(lineup)),
             "worker_peak_bytes": peak_memory(_worker(lineup, project)),
@@ -259,6 +261,7 @@ def targets(figures: dict[str, Any]) -> list[Target]:
     """Return what was aimed at."""
     webhook, predict = figures["webhook"], figures["predict"]
     return [
+        at_least("share of the time in which a refresh runs", figures["refreshing"], 0.5, "{:.2f}"),
         at_most("errors", webhook["errors"] + predict["errors"], 0, "{:.0f}"),
         at_least("events taken, of those sent", figures["events_counted"] / webhook["count"], 1, "{:.2f}"),
         at_most("webhooks later than Label Studio waits (1 s)", webhook["late"], 0, "{:.0f}"),
@@ -287,7 +290,7 @@ def sheets(figures: dict[str, Any]) -> dict[str, Sheet]:
     peaks = figures["server_peak_bytes"], figures["worker_peak_bytes"]
     return {
         "load": Sheet(
-            f"{figures['seconds']:.0f} s, {figures['refreshes']} versions learned meanwhile; milliseconds",
+            f"{figures['seconds']:.0f} s, {figures['refreshes']} versions learned meanwhile",
             ("", "requests", "p50 ms", "p95 ms", "p99 ms", "longest ms", "errors"),
             rows,
         ),

@@ -14,6 +14,6 @@ def test_nothing_is_refused_and_memory_is_bounded(label_studio: LabelStudioServe
     assert found["webhook"]["count"] == found["events_counted"] == 800
     assert found["predict"]["count"] > 20
     assert found["webhook"]["errors"] == found["predict"]["errors"] == 0
-    assert found["refreshes"] >= 1
+    assert found["refreshing"] > 0.2
     assert found["server_peak_bytes"] < 500e6
     assert found["worker_peak_bytes"] < 1e9

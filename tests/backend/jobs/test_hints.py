@@ -33,10 +33,13 @@ def test_hints_of_a_project_are_gathered(tmp_path: Path):
 
 
 def test_a_hint_that_cannot_be_kept_says_so(tmp_path: Path):
-    (tmp_path / "file").touch()
-    store = HintStore(tmp_path / "file")
+    store = HintStore(tmp_path)
+    (tmp_path / "hints.sqlite").mkdir()
     with pytest.raises(QueueUnavailable, match=r"hints\.sqlite in MODEL_DIR cannot be used"):
         store.add(7, "poll")
+    (tmp_path / "hints.sqlite").rmdir()
+    store.add(7, "poll")
+    assert store.pending()[7].count == 1, "and when it can be used again, it is"
 
 
 def test_hints_given_during_a_refresh_outlive_it(tmp_path: Path):
