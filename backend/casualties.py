@@ -57,7 +57,7 @@ class Casualties:
                 self.store.set_meta(name, None)
 
     def at_work(self, uris: Sequence[str]) -> None:
-        """Note which images are on their way now, where that is not the order of the list."""
+        """Note which images are on their way now, the longest so first, where that is not the order of the list."""
         self.store.set_meta(_AT_WORK, [_short(uri) for uri in uris])
 
     def blame(self, project_id: int) -> dict[str, Content]:
@@ -83,8 +83,8 @@ class Casualties:
         The suspected one comes first, then those that were on their way when the process died; at most 1,024.
         """
         suspect, times = self._alone()
-        ahead = set(self.store.get_meta(_AT_WORK) or ())
-        order = sorted(todo, key=lambda item: (item[1] != suspect, _short(item[1]) not in ahead))
+        ahead = {uri: place for place, uri in enumerate(self.store.get_meta(_AT_WORK) or ())}
+        order = sorted(todo, key=lambda item: (item[1] != suspect, ahead.get(_short(item[1]), len(ahead))))
         if order:
             log.warning("%d images are taken one at a time: a process died embedding", len(order[:CAREFUL]))
         for task_id, uri in order[:CAREFUL]:

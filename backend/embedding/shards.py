@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PATIENCE = 5.0
+# lots: one is asked for while files of the one before are fetched and images of that before it embedded
+ON_THEIR_WAY = 3
 # seconds between looks for answers where there is nothing else to do
 WAIT = 0.1
 # seconds between looks for shards whose worker is gone
@@ -83,7 +85,7 @@ class _Sharing:
         self.board = board
         self._own: deque[Sequence[Item]] = deque(own)
         self._unoffered: deque[Sequence[Item]] = deque(lots)
-        self._at_work: deque[Sequence[Item]] = deque(maxlen=2)
+        self._at_work: deque[Sequence[Item]] = deque(maxlen=ON_THEIR_WAY)
         self._silent = False
         self._looked = time.monotonic()
 
@@ -103,7 +105,6 @@ class _Sharing:
     def _stream(self, lot: Sequence[Item] | None) -> Iterator[Sequence[Item]]:
         """Yield a lot and all that can be had after it: the processor need not run empty between two."""
         while lot is not None:
-            # two, because the images of one are still being embedded while the files of the next are fetched
             self._at_work.append(lot)
             self.intake.casualties.at_work([uri for part in self._at_work for _, uri in part])
             yield lot

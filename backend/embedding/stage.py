@@ -53,7 +53,8 @@ class EmbeddingStage:
         Parameters
         ----------
         lots : iterable of sequences of (task id, URI)
-            The next is asked for when the files of the last are fetched, while its images are still being embedded.
+            The next is asked for when nearly all files of the last are fetched, while its images are still being
+            embedded.
         note : callable
             Called in this thread with every outcome; an exception of it ends the stage.
         ready : dict of str to Content, optional
@@ -101,22 +102,21 @@ class EmbeddingStage:
                 failures[uri] = str(error)
                 return None
 
-        for lot in lots:
-            with closing(fetch_ahead(lot, fetch)) as fetched:
-                for item, data in fetched:
-                    if data is None:
-                        why = failures.pop(item[1])
-                        if item[1] not in kept:
-                            note([item], Content(None, why, time.time()), None)
-                        continue
-                    key = content_key(data)
-                    if key in ready:
-                        note([item], ready[key], None)
-                    elif key in waiting:
-                        waiting[key].append(item)
-                    else:
-                        waiting[key] = [item]
-                        yield key, data
+        with closing(fetch_ahead(lots, fetch)) as fetched:
+            for item, data in fetched:
+                if data is None:
+                    why = failures.pop(item[1])
+                    if item[1] not in kept:
+                        note([item], Content(None, why, time.time()), None)
+                    continue
+                key = content_key(data)
+                if key in ready:
+                    note([item], ready[key], None)
+                elif key in waiting:
+                    waiting[key].append(item)
+                else:
+                    waiting[key] = [item]
+                    yield key, data
 
 
 def _look(image: Image.Image, size: tuple[int, int]) -> np.ndarray:

@@ -25,7 +25,9 @@ from tests.backend.embedding.shared import Helper, Refresh, make_parts
 from tests.backend.trained import make_settings
 from tests.redis_server import RedisServer
 
-URIS = [f"{number}.png" for number in range(300)] + ["broken.png", "missing.png", "copy-of-7.png"]
+# more than a refresh has on their way at a time
+MANY = [f"{number}.png" for number in range(900)]
+URIS = [*MANY[:300], "broken.png", "missing.png", "copy-of-7.png"]
 
 
 @pytest.fixture(autouse=True)
@@ -248,22 +250,26 @@ def test_counts_of_shards_are_the_projects(refresh: Refresh, helper: Helper) -> 
 def test_a_refresh_that_ends_early_takes_its_shards_back(
     refresh: Refresh, redis_server: RedisServer, why: type[Exception]
 ) -> None:
+    client = redis_server.client()
+    offered: list[int] = []
+
     def end() -> None:
         if refresh.reports[-1][0] >= 64:
+            offered.append(client.llen(queue(client, "embed").key))
             raise why
 
     refresh.during = end
     with pytest.raises(why):
-        refresh.embed(URIS)
-    client = redis_server.client()
+        refresh.embed(MANY)
+    assert offered[0] > 3, "there was something to take back"
     assert client.llen(queue(client, "embed").key) == 0
     assert not client.keys("rq:job:*")
     kept = refresh.store.contents()
-    assert 64 <= len(kept) < len(URIS)
+    assert 64 <= len(kept) < len(MANY)
     refresh.during = lambda: None
     before = len(refresh.parts.files.fetched)
-    refresh.embed(URIS)
-    assert len(refresh.parts.files.fetched) - before == len(URIS) - len(kept)
+    refresh.embed(MANY)
+    assert len(refresh.parts.files.fetched) - before == len(MANY) - len(kept)
 
 
 def test_nobody_works_for_a_refresh_that_is_gone(refresh: Refresh, helper: Helper) -> None:
@@ -289,9 +295,9 @@ def test_redis_may_go_away_and_come_back(tmp_path: Path, caplog: pytest.LogCaptu
                 server.start()
 
         refresh.during = during
-        assert refresh.embed(URIS[:300]).ok.all()
+        assert refresh.embed(MANY).ok.all()
         assert "ConnectionError" in caplog.text
-        assert sorted(refresh.parts.files.fetched) == sorted(URIS[:300])
+        assert sorted(refresh.parts.files.fetched) == sorted(MANY)
         assert server.client().llen(queue(server.client(), "embed").key) == 0
 
 
@@ -300,5 +306,5 @@ def test_without_redis_a_refresh_goes_on_only_as_long_as_its_lease(tmp_path: Pat
         refresh = Refresh(make_settings(tmp_path, redis_url=server.url), tmp_path, lease_seconds=1.5)
         refresh.during = lambda: refresh.reports[-1][0] >= 64 and server.process and server.stop()
         with pytest.raises(LeaseLost):
-            refresh.embed(URIS[:300])
-        assert 64 <= len(refresh.store.contents()) < 300
+            refresh.embed(MANY)
+        assert 64 <= len(refresh.store.contents()) < len(MANY)
