@@ -304,6 +304,9 @@ def status(project: OneProject = None) -> None:
             console.print(
                 f"[bold red]{problem}[/]: {settings.model_dir.resolve()}", highlight=False, soft_wrap=True
             )
+        shared = share(settings)
+        if shared and shared.bucket.problem:
+            errors.print(f"[bold red]{shared.bucket.problem}[/]", highlight=False, soft_wrap=True)
         if not projects:
             console.print("No project is connected yet. Connect one: lineup connect --project ID")
             return

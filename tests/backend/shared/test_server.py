@@ -130,7 +130,7 @@ def test_while_the_bucket_is_away_the_old_version_is_served(
 
 
 def test_the_commands_work_on_any_machine(
-    trained: Trained, machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    trained: Trained, machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, s3: S3Server
 ) -> None:
     with project_turn(trained.settings, 7):
         newer = trained.publish_another()
@@ -148,5 +148,10 @@ def test_the_commands_work_on_any_machine(
     assert open_registry(third, 7).published() == trained.version
     with project_turn(third, 7):
         assert SnapshotStore(third.project_dir(7) / SNAPSHOT).get_meta(PINNED) == "b" * 64
+    with s3.refusing(lambda *_: AWAY):
+        time.sleep(2.1)  # as long as a list of projects may be old
+        away = run.invoke(command, ["status"])
+    assert f"MODEL_DIR={settings.model_url} cannot be " in away.output
+    assert trained.version in away.output, "what is known here is shown all the same"
     missing = run.invoke(command, ["versions", "--project", "8"])
     assert f"MODEL_DIR={settings.model_url} (known: 7)" in missing.output
