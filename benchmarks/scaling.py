@@ -22,6 +22,7 @@ import numpy as np
 
 from backend.columns import differences
 from backend.embedding import Embedded, EmbeddingRoom
+from backend.embedding.stage import EmbeddingStage
 from backend.judging import judge_labels
 from backend.labelstudio.config import find_kind
 from backend.labelstudio.fetch import ImageFetcher
@@ -32,7 +33,7 @@ from backend.ordering import line_up, rank
 from backend.settings import Settings
 from backend.snapshot import AnnotationRecord, Content, SnapshotStore, TaskRecord
 from backend.targets import Targets, build_targets, first_labels
-from benchmarks.report import Sheet, console, drawing, peak_memory
+from benchmarks.report import Sheet, Target, at_most, console, drawing, peak_memory, target_sheet
 from ml.embedders import Embedder
 from ml.images import ImageLimits
 from ml.quality import MEASURES
@@ -158,13 +159,8 @@ class _Refresh:
         self.settings = Settings(_env_file=None, model_dir=folder)
         self.store = SnapshotStore(folder / "snapshot.sqlite")
         embedder = cast(Embedder, SimpleNamespace(fingerprint="made-up", dim=DIM))
-        self.room = EmbeddingRoom(
-            self.store,
-            VectorStore(folder / "vectors", "made-up", DIM),
-            embedder,
-            cast(ImageFetcher, None),
-            ImageLimits(),
-        )
+        stage = EmbeddingStage(embedder, cast(ImageFetcher, None), ImageLimits())
+        self.room = EmbeddingRoom(self.store, VectorStore(folder / "vectors", "made-up", DIM), stage)
         self.kind = kind
         self.learned: Learned | None = None
         self.survey: Survey | None = None
@@ -241,6 +237,19 @@ def _silent(step: str, done: int, total: int) -> None:
     """Report nothing."""
 
 
+def targets(figures: dict[str, Any]) -> list[Target]:
+    """Return what was aimed at, at the size a project should not exceed."""
+    one = figures["sizes"].get("100000")
+    if one is None:
+        return []
+    return [
+        at_most(
+            "100,000 tasks: refresh after another label; seconds", sum(one["next"].values()), 10.0, "{:.1f}"
+        ),
+        at_most("100,000 tasks: memory of the worker; GB", one["memory"] / 1e9, 2.0, "{:.2f}"),
+    ]
+
+
 def sheets(figures: dict[str, Any]) -> dict[str, Sheet]:
     """Return the tables."""
     sizes = figures["sizes"]
@@ -263,7 +272,11 @@ def sheets(figures: dict[str, Any]) -> dict[str, Sheet]:
     sums.append(("snapshot on disk, MB", *(f"{one['snapshot'] / 1e6:.0f}" for one in sizes.values())))
     sums.append(("vectors on disk, MB", *(f"{one['vectors'] / 1e6:.0f}" for one in sizes.values())))
     title = f"A refresh without Label Studio: {figures['dim']} dimensions, {figures['labelled']:.0%} labelled"
-    return {"summary": Sheet(title, columns, sums), "steps": Sheet("by step", columns, rows)}
+    return {
+        "targets": target_sheet("scaling", targets(figures)),
+        "summary": Sheet(title, columns, sums),
+        "steps": Sheet("by step", columns, rows),
+    }
 
 
 def plot(figures: dict[str, Any], path: Path) -> None:

@@ -34,7 +34,8 @@ class Scripted:
     def known_projects(self) -> list[int]:
         return [7]
 
-    def refresh(self, project_id: int, reasons: Any, progress: Any) -> RefreshResult:
+    def refresh(self, project_id: int, reasons: Any, progress: Any, begins: Any) -> RefreshResult:
+        begins()
         count(IMAGES, "embedded", 10)
         count(IMAGES, "broken")
         count(WRITES, "fields", 30)

@@ -191,8 +191,10 @@ def test_it_starts_and_the_health_check_sees_it(image: Build, repository: Path, 
 
         said = httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).json()
         assert said["version"] == __version__
+        while not any(image.path("/data/models").iterdir()):  # the worker's first file
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
     finally:
         stop_process(process)
     assert process.returncode is not None
     assert not healthy()
-    assert any(image.path("/data/models").iterdir())
