@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from backend.export.folders import file_name, folder_name
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import settings as given_settings
 from hypothesis import strategies as st
 
 from backend.app import create_app
-from backend.export.folders import file_name, folder_name
 from backend.protocol import parse_project
 from backend.registry import VersionNotFound
 from ml.vectors import VectorStore

@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 
 import pytest
+from backend.export.folders import file_name, folder_name
 
 from backend.export import FORMATS
-from backend.export.folders import file_name, folder_name
 from backend.export.rows import COLUMNS, ExportRow
 from backend.labelstudio.fetch import ImageFetchError
 from tests.backend.export.exported import row
