@@ -6,7 +6,7 @@ import logging
 import os
 import sqlite3
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from backend.protocol import (
     parse_body,
     parse_project,
 )
-from backend.rates import Rates
+from backend.rates import WRONG_PASSWORD, Rates, client_of
 from backend.registry import UNTRAINED, VersionNotFound, VersionRegistry
 from backend.settings import Settings
 from backend.status import read_status
@@ -91,7 +91,7 @@ class Service:
         try:
             for project_id in Project.known(self.settings):
                 self.queue.request(project_id, "overflow")
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, QueueUnavailable) as error:
             log.error("events were refused, and no look at the projects could be asked for: %s", error)
 
     def predict(self, raw: bytes) -> dict[str, Any]:
@@ -184,11 +184,11 @@ def create_app(settings: Settings, queue: RefreshQueue | None = None) -> FastAPI
     app.add_middleware(AuthMiddleware, settings=settings, rates=rates, refused=refused)
     app.state.service = service
     _add_errors(app, service)
-    _add_routes(app, service)
+    _add_routes(app, service, rates, refused)
     return app
 
 
-def _add_routes(app: FastAPI, service: Service) -> None:
+def _add_routes(app: FastAPI, service: Service, rates: Rates, refused: Callable[[str], None]) -> None:
     @app.get("/")
     @app.get("/health")
     def health() -> JSONResponse:
@@ -211,6 +211,8 @@ def _add_routes(app: FastAPI, service: Service) -> None:
     async def webhook(request: Request) -> JSONResponse:
         body = parse_body(WebhookBody, await request.body())
         if not event_allowed(service.settings, request.headers, body.event):
+            refused("credentials")
+            rates.charge(client_of(request.scope), WRONG_PASSWORD)
             return JSONResponse({"detail": "the header X-Lineup-Secret is missing or wrong"}, status_code=401)
         service.metrics.events.labels(body.event).inc()
         await run_in_threadpool(service.hint, body)
@@ -240,7 +242,7 @@ def _add_errors(app: FastAPI, service: Service) -> None:
     @app.exception_handler(QueueUnavailable)
     def unavailable(request: Request, error: Exception) -> JSONResponse:
         log.error("%s %s: %s", request.method, request.url.path, error)
-        message = "Lineup cannot reach its Redis. The next look at the project finds what changed"
+        message = f"{error}. The next look at the project finds what changed"
         return JSONResponse({"detail": message}, status_code=503)
 
     @app.exception_handler(OSError)

@@ -15,7 +15,17 @@ from pydantic import SecretStr
 from backend.settings import Settings
 
 # libraries whose debug lines hold headers, signed addresses or task data
-_TALKATIVE = ("httpcore", "httpx", "urllib3", "label_studio_sdk", "asyncio", "PIL", "rq", "multipart")
+_TALKATIVE = (
+    "httpcore",
+    "httpx",
+    "urllib3",
+    "label_studio_sdk",
+    "asyncio",
+    "PIL",
+    "rq",
+    "multipart",
+    "faiss",
+)
 # legacy tokens after their keyword, and personal access tokens with what is exchanged for them
 _TOKENS = re.compile(r"(?<=Token )[0-9a-f]{40}|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*|(?<=Basic )[A-Za-z0-9+/=]{8,}")
 _PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):[^/\s@]+(?=@)")

@@ -20,7 +20,7 @@ class Rates:
     Parameters
     ----------
     per_second : float
-        Requests a second; twice that may come at once. 0: any number.
+        Requests a second; twice that may come at once, and one in any case. 0: any number.
     clock : callable
         Seconds that never go back.
     """
@@ -44,7 +44,7 @@ class Rates:
     def _take(self, client: str, cost: float, *, debt: bool) -> bool:
         if not self.per_second:
             return True
-        now, most, client = self._clock(), 2 * self.per_second, _network(client)
+        now, most, client = self._clock(), max(1.0, 2 * self.per_second), _network(client)
         left, at = self._buckets.pop(client, (most, now))
         left = min(most, left + (now - at) * self.per_second)
         enough = left >= 1

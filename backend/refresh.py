@@ -104,13 +104,21 @@ class Refresher:
         """Return the projects Lineup has been connected to."""
         return Project.known(self.settings)
 
-    def refresh(self, project_id: int, reasons: Collection[str], progress: Progress) -> RefreshResult:
+    def refresh(
+        self,
+        project_id: int,
+        reasons: Collection[str],
+        progress: Progress,
+        begins: Callable[[], None] = lambda: None,
+    ) -> RefreshResult:
         """Bring one project up to date.
 
         Parameters
         ----------
         reasons : collection of str
             Why: event names, ``poll``, ``start``, ``setup``, ``connect``, ``rollback``, ``cli``, ``full``.
+        begins : callable
+            Called before anything is changed; not where there is nothing to do.
 
         Raises
         ------
@@ -147,6 +155,7 @@ class Refresher:
         again = again or project.store.has_broken_before(time.time() - RETRY_BROKEN_AFTER)
         if not (found.changed or found.deleted or again):
             return self._unchanged(project, result)
+        begins()
         project.store.set_meta("unfinished", True)
         self._work(project, found.snapshot, reasons, result, progress)
         project.store.set_meta("config", info.label_config)
@@ -313,6 +322,10 @@ class Refresher:
             return version.manifest.get("stop") if version else None
         signal = stop_signal(targets, embedded, learned, seed=_seed(version))
         return signal.as_dict() if signal else None
+
+    def remembers(self, project_id: int) -> bool:
+        """Tell whether idle work of a project is left that this process has what it needs for."""
+        return project_id in self._idle
 
     def forget(self, project_id: int) -> None:
         """Drop what is known of a project from the last refresh here: another worker has refreshed it since."""

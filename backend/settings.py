@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AnyHttpUrl, Field, SecretStr, TypeAdapter, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -22,7 +23,9 @@ _HTTP_URL = TypeAdapter(AnyHttpUrl)
 class Settings(BaseSettings):
     """Settings by environment, with the names users of Label Studio ML backends know."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_file=".env", extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     label_studio_url: str = Field(
         "", description="Address of Label Studio as Lineup reaches it, for example `http://localhost:8080`."
@@ -170,6 +173,12 @@ class Settings(BaseSettings):
         # the address may hold a password: it is not repeated
         if value.get_secret_value() and not value.get_secret_value().startswith(REDIS_SCHEMES):
             raise ValueError(f"must begin with one of {', '.join(REDIS_SCHEMES)}")
+        try:
+            _ = urlsplit(value.get_secret_value()).port
+        except ValueError:
+            raise ValueError(
+                "is no address of a Redis: in its password /, ?, # and @ stand as %2F, %3F, %23 and %40"
+            ) from None
         return value
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from benchmarks import data, embed, loop, multilabel, priority, suspicion
+from benchmarks import data, embed, loop, multilabel, priority, scaling, suspicion
 from benchmarks.report import RESULTS, console, load, save
 
 # one line a benchmark: a module with `add_arguments`, `run`, `sheets` and `plot`
@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, ModuleType] = {
     "multilabel": multilabel,
     "loop": loop,
     "priority": priority,
+    "scaling": scaling,
 }
 
 

@@ -14,7 +14,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -279,6 +280,17 @@ class LabelStudioServer:
             said = f"{method} {path} answered {response.status_code}: {response.text[:500]}"
             raise LabelStudioFailed(said, response.status_code)
         return response.json() if response.content else None
+
+    @contextmanager
+    def personal_token(self) -> Iterator[str]:
+        """Give a personal access token of the first user, who can have one at a time; it is revoked at the end."""
+        allowed = {"api_tokens_enabled": True, "legacy_api_tokens_enabled": True}
+        self.api("POST", "/api/jwt/settings", allowed)
+        token = str(self.api("POST", "/api/token/", {})["token"])
+        try:
+            yield token
+        finally:
+            self.api("POST", "/api/token/blacklist/", {"refresh": token})
 
     def create_project(self, title: str, label_config: str, **more: Any) -> int:
         """Create a project and return its id; ``more`` are further fields of the project."""

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from backend.doctor.folder import standing
+
 PARAMETER = "lineup_doctor"
 # an answer that no ML backend gives to /setup for another reason
 REFUSED = 409
@@ -23,14 +25,14 @@ _NAME = re.compile(r"[0-9a-f]{32}")
 @contextmanager
 def knocking(model_dir: Path) -> Iterator[tuple[dict[str, str], Path]]:
     """Leave the file; yield the parameters for ``/setup`` and its path, and take it away at the end."""
-    model_dir.mkdir(parents=True, exist_ok=True)
-    name = secrets.token_hex(16)
-    path = _path(model_dir, name)
-    path.touch()
-    try:
-        yield {PARAMETER: name}, path
-    finally:
-        path.unlink(missing_ok=True)
+    with standing(model_dir):
+        name = secrets.token_hex(16)
+        path = _path(model_dir, name)
+        path.touch()
+        try:
+            yield {PARAMETER: name}, path
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def is_knock(extra_params: Any) -> bool:

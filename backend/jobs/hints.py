@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from backend.jobs.base import Pending
+from backend.jobs.base import Pending, QueueUnavailable
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS hints (
@@ -48,12 +48,21 @@ class HintStore:
         return None
 
     def add(self, project_id: int, reason: str) -> None:
-        """Note that a project may have changed."""
-        with self._lock:
-            self._db.execute(
-                "INSERT INTO hints (project, reason, at) VALUES (?, ?, ?)",
-                (project_id, reason, self._clock()),
-            )
+        """Note that a project may have changed.
+
+        Raises
+        ------
+        QueueUnavailable
+            If the file cannot be written to.
+        """
+        try:
+            with self._lock:
+                self._db.execute(
+                    "INSERT INTO hints (project, reason, at) VALUES (?, ?, ?)",
+                    (project_id, reason, self._clock()),
+                )
+        except sqlite3.Error as error:
+            raise QueueUnavailable(f"{HINTS_FILE} in MODEL_DIR cannot be written to: {error}") from error
 
     def pending(self) -> dict[int, Pending]:
         """Return the open hints by project id."""

@@ -1,4 +1,4 @@
-"""The one place that knows which mode the settings ask for; Redis' libraries are imported only where it is used."""
+"""The one place that knows the mode; without `REDIS_URL` server and worker do not import Redis' libraries."""
 
 from __future__ import annotations
 

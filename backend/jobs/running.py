@@ -35,7 +35,11 @@ class Refreshes(Protocol):
 
     def known_projects(self) -> list[int]: ...
 
-    def refresh(self, project_id: int, reasons: Collection[str], progress: Progress) -> Result: ...
+    def refresh(
+        self, project_id: int, reasons: Collection[str], progress: Progress, begins: Callable[[], None]
+    ) -> Result: ...
+
+    def remembers(self, project_id: int) -> bool: ...
 
     def idle_step(self, project_id: int, interrupted: Callable[[], bool]) -> bool: ...
 
@@ -62,7 +66,13 @@ class RefreshRun:
         self.refresher = refresher
         self.clock = clock
 
-    def run(self, project_id: int, pending: Pending, check: Callable[[], None]) -> LastRefresh | None:
+    def run(
+        self,
+        project_id: int,
+        pending: Pending,
+        check: Callable[[], None],
+        begins: Callable[[], None] = lambda: None,
+    ) -> LastRefresh | None:
         """Refresh a project; return what came of it, None where ``check`` put it off.
 
         Parameters
@@ -71,6 +81,8 @@ class RefreshRun:
             The hints this refresh answers.
         check : callable
             Raises `Stopped` or `LeaseLost` when the refresh must not go on; called at every progress report.
+        begins : callable
+            Called before the refresh changes anything; not where it finds nothing to do.
 
         Raises
         ------
@@ -80,10 +92,15 @@ class RefreshRun:
             Whatever the refresh raised, after the status has told it; the hints stay open.
         """
         with log_fields(project=project_id, job=f"{project_id}-{pending.upto}"), tally() as counts:
-            return self._run(project_id, pending, check, counts)
+            return self._run(project_id, pending, check, begins, counts)
 
     def _run(
-        self, project_id: int, pending: Pending, check: Callable[[], None], counts: Counts
+        self,
+        project_id: int,
+        pending: Pending,
+        check: Callable[[], None],
+        begins: Callable[[], None],
+        counts: Counts,
     ) -> LastRefresh | None:
         folder = self.settings.project_dir(project_id)
         log.info("project %d: refresh (%s)", project_id, ", ".join(sorted(pending.reasons)))
@@ -100,7 +117,7 @@ class RefreshRun:
         write_status(folder, status)
         try:
             result = self.refresher.refresh(
-                project_id, pending.reasons, self._reporter(project_id, status, check)
+                project_id, pending.reasons, self._reporter(project_id, status, check), begins
             )
             with suppress(Stopped):  # what has ended is not put off
                 check()
@@ -157,14 +174,16 @@ class RefreshRun:
 
 
 @contextmanager
-def idle_counts(settings: Settings, project_id: int) -> Iterator[None]:
-    """Keep what idle work counts in the project's status."""
+def idle_counts(
+    settings: Settings, project_id: int, held: Callable[[], bool] = lambda: True
+) -> Iterator[None]:
+    """Keep what idle work counts in the project's status, if it is still this worker's: ``held``."""
     folder = settings.project_dir(project_id)
     with log_fields(project=project_id, job="idle"), tally() as counts:
         try:
             yield
         finally:
-            if counts:
+            if counts and held():
                 write_status(folder, _counted(read_status(folder), counts))
 
 

@@ -13,9 +13,9 @@ from typing import Protocol
 
 from backend.jobs.base import Hints, Stopped
 from backend.jobs.debounce import due
-from backend.jobs.hints import HintStore
 from backend.jobs.lifeline import die_with, exit_after_grace, ignore_interrupt
 from backend.jobs.locks import announce_worker, project_lock
+from backend.jobs.open import distributed, open_hints
 from backend.jobs.running import Refreshes, RefreshRun, idle_counts
 from backend.logs import configure
 from backend.settings import Settings, get_settings
@@ -174,8 +174,8 @@ def make_worker(settings: Settings, queues: Sequence[str] = ()) -> Endless:
     """Return the worker of the mode the settings ask for; ``queues`` restricts one that works for Redis."""
     from backend.refresh import Refresher
 
-    if not settings.redis_url.get_secret_value():
-        return Worker(settings, HintStore(settings.model_dir), Refresher(settings))
+    if not distributed(settings):
+        return Worker(settings, open_hints(settings), Refresher(settings))
     from backend.jobs.distributed.worker import DistributedWorker
 
     return DistributedWorker(settings, Refresher(settings), queues)

@@ -20,6 +20,7 @@ from fastapi.testclient import TestClient
 from backend import limits
 from backend import rates as rates_module
 from backend.app import create_app
+from backend.jobs.base import QueueUnavailable
 from backend.rates import WRONG_PASSWORD, Rates
 from tests.backend.served import serving
 from tests.backend.trained import HintList, make_project, make_settings
@@ -86,6 +87,14 @@ def web(tmp_path: Path, hints: HintList, monkeypatch: pytest.MonkeyPatch) -> Web
     return make
 
 
+def test_a_low_rate_lets_one_request_through_now_and_then() -> None:
+    clock = Clock()
+    rates = Rates(0.1, clock)
+    assert [rates.allow("a") for _ in range(2)] == [True, False]
+    clock.now = 10.1
+    assert rates.allow("a")
+
+
 def wait_for(hints: HintList, asked: list[tuple[int, str]]) -> None:
     deadline = time.monotonic() + 5
     while hints.asked != asked and time.monotonic() < deadline:
@@ -117,6 +126,33 @@ def test_too_many_events_become_a_look_at_every_project_after_the_last(web: Web,
         time.sleep(0.3)
         assert hints.asked[-2:] == LOOKS or hints.asked[-1] == LOOKS[1]
         assert (hints.asked[0][1], hints.asked[-1][1]) == ("ANNOTATION_CREATED", "overflow")
+
+
+def test_guessing_the_webhook_s_secret_is_slow(web: Web) -> None:
+    with web(webhook_secret="hush", rate_limit=100) as client:
+        answers = [
+            client.post("/webhook", json=EVENT, headers={"X-Lineup-Secret": str(n)}) for n in range(20)
+        ]
+        assert {answer.status_code for answer in answers[:3]} == {401}
+        assert answers[-1].status_code == 429
+
+
+def test_redis_away_while_events_are_refused_is_told(
+    web: Web, hints: HintList, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(project_id: int, reason: str) -> None:
+        raise QueueUnavailable("Redis cannot be used: it is away")
+
+    monkeypatch.setattr(hints, "request", away)
+    with web() as client:
+        assert client.post("/webhook", json={**EVENT, "annotation": "x" * LEAST}).status_code == 413
+        deadline = time.monotonic() + 5
+        while "it is away" not in caplog.text and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert "no look at the projects could be asked for: Redis cannot be used" in caplog.text
+        answer = client.post("/webhook", json=EVENT)
+        assert answer.status_code == 503
+        assert answer.json()["detail"].startswith("Redis cannot be used: it is away. The next look")
 
 
 def test_a_stranger_makes_nobody_look(web: Web, hints: HintList) -> None:

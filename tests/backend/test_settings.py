@@ -29,6 +29,16 @@ def test_names_that_users_of_ml_backends_know(monkeypatch: pytest.MonkeyPatch) -
     assert settings.port == 9090
 
 
+@pytest.mark.parametrize("password", ["pa/ss", "pa#ss", "pa?ss"])
+def test_a_password_that_breaks_the_address_is_not_told(
+    monkeypatch: pytest.MonkeyPatch, password: str
+) -> None:
+    monkeypatch.setenv("REDIS_URL", f"redis://:{password}@redis:6379/0")
+    with pytest.raises(ValidationError, match="stand as %2F") as caught:
+        Settings()
+    assert password not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [

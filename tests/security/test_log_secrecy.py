@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,6 @@ SECRETS = {
 }
 PAYLOAD = "patient-Erika-Mustermann"
 NOTE = "diagnosis-note-4713"
-
-
-def personal_token(server: LabelStudioServer) -> str:
-    """Return a personal access token of the administrator."""
-    server.api("POST", "/api/jwt/settings", {"api_tokens_enabled": True, "legacy_api_tokens_enabled": True})
-    return str(server.api("POST", "/api/token/", {})["token"])
 
 
 def task(number: int) -> dict[str, Any]:
@@ -50,7 +45,14 @@ WITH_NOTE = CONFIG.replace("</View>", '<TextArea name="note" toName="img"/></Vie
 def test_the_log_keeps_what_it_should_not_know(
     label_studio: LabelStudioServer, tmp_path: Path, kind: str, log_format: str
 ) -> None:
-    token = label_studio.token if kind == "legacy" else personal_token(label_studio)
+    with nullcontext(label_studio.token) if kind == "legacy" else label_studio.personal_token() as token:
+        check_log(label_studio, tmp_path, kind, log_format, token)
+
+
+def check_log(
+    label_studio: LabelStudioServer, tmp_path: Path, kind: str, log_format: str, token: str
+) -> None:
+    """Run a project's first refreshes and an annotation, and read the whole log."""
     project = label_studio.create_project(f"secrecy {kind}", WITH_NOTE)
     tasks = [task(number) for number in range(12)]
     for number in range(6):
@@ -83,7 +85,7 @@ def test_the_log_keeps_what_it_should_not_know(
     hidden += [base64.b64encode(":".join(auth).encode()).decode(), "a-wrong-password-4714", PAYLOAD, NOTE]
     for secret in hidden:
         # the head of a personal access token is the same for everybody and tells nothing
-        if len(secret) >= 12 and secret != token.split(".")[0]:
+        if len(secret) >= 12 and secret != token.split(".", maxsplit=1)[0]:
             assert secret not in log
     assert "iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAIAAAAlC" not in log
     if log_format == "json":

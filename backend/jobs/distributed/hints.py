@@ -71,7 +71,9 @@ class RedisHints:
     -----
     The waiting job of a project has an id that names the project's *generation*, and RQ refuses a second one of the
     same id. A job that starts ends its generation before it reads the hints: a hint added before that is seen by the
-    job, one added after it finds no job of the new generation and makes one. Times are those of Redis' clock.
+    job, one added after it finds no job of the new generation and makes one. Times are those of Redis' clock, but RQ
+    brings scheduled jobs to the queue by that of the caretaker's machine: where it is slow, refreshes are late by as
+    much.
     """
 
     def __init__(self, settings: Settings, connection: Redis | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ REFRESH = "lineup.refresh"
 SERIALIZER = JSONSerializer
 RESULT_TTL = 3600
 FAILURE_TTL = 7 * 24 * 3600
+_JOB_ID = re.compile(r"refresh-([0-9]+)-[0-9]+")
 
 # what the jobs of this process call: RQ knows functions by name only
 _functions: dict[str, Callable[..., Any]] = {}
@@ -24,6 +26,14 @@ _functions: dict[str, Callable[..., Any]] = {}
 def provide(name: str, function: Callable[..., Any]) -> None:
     """Have the jobs of a name run a function in this process."""
     _functions[name] = function
+
+
+class RefreshFailed(RuntimeError):
+    """A refresh failed, which has been told; ``upto`` is the newest hint it had seen, None where it did not begin."""
+
+    def __init__(self, project_id: int, error: Exception, upto: int | None = None) -> None:
+        super().__init__(f"project {project_id}: refresh failed: {type(error).__name__}: {error}")
+        self.upto = upto
 
 
 class ForeignJob(RuntimeError):
@@ -78,4 +88,5 @@ def waiting_projects(connection: Redis) -> set[int]:
     """Return the projects of the refresh jobs that are scheduled or queued."""
     refreshes = queue(connection)
     ids = [*refreshes.scheduled_job_registry.get_job_ids(), *refreshes.get_job_ids()]
-    return {int(parts[1]) for parts in (str(entry).split("-") for entry in ids) if parts[0] == "refresh"}
+    # whoever can write to Redis can put any id there
+    return {int(found[1]) for entry in ids if (found := _JOB_ID.fullmatch(str(entry)))}

@@ -17,7 +17,7 @@ from rq.exceptions import StopRequested
 from rq.timeouts import UnixSignalDeathPenalty
 from rq.worker import BaseWorker
 
-from backend.jobs.distributed.jobs import SERIALIZER, LineupJob, queue
+from backend.jobs.distributed.jobs import SERIALIZER, LineupJob, RefreshFailed, queue
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,16 @@ class InProcessWorker(SimpleWorker):
             super().cleanup_execution(job, pipeline)
 
     def handle_exception(self, job: LineupJob, *exc_info: Any) -> None:
-        """Leave the log alone: the job has said in one line why it failed; RQ keeps the traceback."""
+        """Say in one line why a job failed, unless it has; RQ keeps the traceback."""
+        error = exc_info[1]
+        if not isinstance(error, RefreshFailed):
+            log.error("job %s failed: %s: %s", job.id, type(error).__name__, error)
+
+    def subscribe(self) -> None:
+        """Listen to no commands: whoever can write to Redis could end every worker."""
+
+    def unsubscribe(self) -> None:
+        """Do nothing, as there is no subscription."""
 
     def _install_signal_handlers(self) -> None:
         # the process has its own: a running refresh is to end at its next progress report, not to be waited for

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from redis import RedisError
@@ -12,7 +14,7 @@ from redis import RedisError
 from backend.jobs.base import LeaseLost, QueueUnavailable, Stopped
 from backend.jobs.distributed.caretaker import Caretaker
 from backend.jobs.distributed.hints import BACKOFF, RedisHints
-from backend.jobs.distributed.jobs import QUEUES, REFRESH, provide
+from backend.jobs.distributed.jobs import QUEUES, REFRESH, RefreshFailed, provide
 from backend.jobs.distributed.lease import Lease, project_lease
 from backend.jobs.distributed.link import link
 from backend.jobs.distributed.rq_worker import InProcessWorker
@@ -106,8 +108,8 @@ class DistributedWorker:
         ------
         ValueError
             If the arguments are no numbers.
-        Exception
-            Whatever the refresh raised; RQ tries again later.
+        RefreshFailed
+            If the refresh failed, or could not begin; RQ tries again later.
         """
         # from Redis, and about to become part of a path
         project_id, generation = int(project_id), int(generation)
@@ -116,55 +118,73 @@ class DistributedWorker:
         lease = Lease(self.connection, project_lease(project_id), self.name, self.settings.lease_seconds)
         if not lease.acquire():  # whoever has it looks for open hints once it is through
             return {"project": project_id, "outcome": "busy"}
-        wait: float | None = 0.0
+        again: float | None = 0.0
         try:
-            with lease.kept(), project_lock(self.settings.project_dir(project_id)) as held:
+            with lease.kept(), self._told(project_id), project_lock(self._folder(project_id)) as held:
                 if not held:
-                    wait = BUSY_WAIT
+                    again = BUSY_WAIT
                     return {"project": project_id, "outcome": "busy"}
-                pending = self.hints.pending().get(project_id)
-                if pending is None:
-                    return {"project": project_id, "outcome": "nothing waits"}
-                self._take_over(project_id)
-                try:
-                    last = self._refresh.run(project_id, pending, lambda: self._check(lease))
-                except LeaseLost:
-                    return {"project": project_id, "outcome": "put off"}
-                except Exception as error:
-                    wait = None if self.hints.take(project_id) == pending.upto else 0.0
-                    self._failed(project_id, error)
-                    raise
-                if last is None:
-                    return {"project": project_id, "outcome": "put off"}
-                now = redis_time(self.connection)
-                self.book.write(project_id, idle=True, looked_at=now, not_before=0.0)
-                self._idle_left.add(project_id)
-                return {"project": project_id, "outcome": "refreshed", "version": last.version}
+                return self._run(project_id, lease)
+        except RefreshFailed as failure:
+            # RQ tries again what failed; what came meanwhile is a refresh of its own
+            again = None if failure.upto in (None, self.hints.take(project_id)) else 0.0
+            raise
         finally:
-            # a job that found the project leased has left its hints to this one; a failed one is tried again by RQ
-            if wait is not None:
-                self.hints.again(project_id, wait)
+            # a job that found the project leased has left its hints to this one
+            if again is not None:
+                self.hints.again(project_id, again)
+
+    def _folder(self, project_id: int) -> Path:
+        return self.settings.project_dir(project_id)
+
+    def _run(self, project_id: int, lease: Lease) -> Outcome:
+        pending = self.hints.pending().get(project_id)
+        if pending is None:
+            return {"project": project_id, "outcome": "nothing waits"}
+        if self.book.page(project_id).worker != self.name:
+            self.refresher.forget(project_id)  # it is of before another worker's turn
+        try:
+            last = self._refresh.run(
+                project_id, pending, lambda: self._check(lease), lambda: self._take_over(project_id)
+            )
+        except LeaseLost:
+            last = None
+        except Exception as error:
+            raise RefreshFailed(project_id, error, pending.upto) from error
+        if last is None:
+            return {"project": project_id, "outcome": "put off"}
+        self.book.write(project_id, looked_at=redis_time(self.connection), not_before=0.0)
+        # where nothing had changed, the idle work is still that of whoever refreshed it before
+        if self.refresher.remembers(project_id):
+            self.book.write(project_id, idle=True)
+            self._idle_left.add(project_id)
+        return {"project": project_id, "outcome": "refreshed", "version": last.version}
 
     def _take_over(self, project_id: int) -> None:
-        """Write this worker down as the project's last; what it remembers from before another one's turn is stale."""
-        if self.book.page(project_id).worker != self.name:
-            self.refresher.forget(project_id)
-            self.book.write(project_id, worker=self.name)
+        """Write this worker down as the project's last: what others remember of it is stale from here on."""
         self._idle_left.discard(project_id)
-        self.book.write(project_id, idle=False)
+        self.book.write(project_id, worker=self.name, idle=False)
 
     def _check(self, lease: Lease) -> None:
         lease.check()
         if self._stop.is_set():
             raise Stopped
 
-    def _failed(self, project_id: int, error: Exception) -> None:
-        # once RQ has tried often enough, the caretaker asks anew, as slowly as the last try came
-        self.book.write(project_id, not_before=redis_time(self.connection) + BACKOFF[-1])
-        log.error(
-            "project %d: refresh failed, RQ tries again: %s: %s", project_id, type(error).__name__, error
-        )
-        log.debug("project %d", project_id, exc_info=error)
+    @contextmanager
+    def _told(self, project_id: int) -> Iterator[None]:
+        """Tell of a failure, and have the caretaker ask anew once RQ has tried often enough."""
+        try:
+            yield
+        except (RedisError, QueueUnavailable):
+            raise
+        except Exception as error:
+            failure = error if isinstance(error, RefreshFailed) else RefreshFailed(project_id, error)
+            self.book.write(project_id, not_before=redis_time(self.connection) + BACKOFF[-1])
+            log.error("%s; RQ tries again", failure)
+            log.debug("project %d", project_id, exc_info=error)
+            if failure is error:
+                raise
+            raise failure from error
 
     def idle(self) -> None:
         """Do a piece of the idle work of the projects this worker was the last to refresh."""
@@ -185,20 +205,24 @@ class DistributedWorker:
         lease = Lease(self.connection, project_lease(project_id), self.name, self.settings.lease_seconds)
         if not lease.acquire():
             return
-        with lease.kept(), project_lock(self.settings.project_dir(project_id)) as held:
-            if not held:
-                return
-            if self.book.page(project_id).worker != self.name:
-                self._idle_left.discard(project_id)
-                return
+        try:
+            with lease.kept(), project_lock(self._folder(project_id)) as held:
+                if held:
+                    self._idle_step(project_id, lease, seen)
+        finally:
+            # a refresh that came meanwhile found the project leased
+            self.hints.again(project_id)
 
-            def interrupted() -> bool:
-                return self._stop.is_set() or not lease.held or self.hints.newest() != seen
+    def _idle_step(self, project_id: int, lease: Lease, seen: int) -> None:
+        if self.book.page(project_id).worker != self.name:
+            self._idle_left.discard(project_id)
+            return
 
-            with idle_counts(self.settings, project_id):
-                more = self.refresher.idle_step(project_id, interrupted)
-            if not more:
-                self._idle_left.discard(project_id)
-                self.book.write(project_id, idle=False)
-        # a refresh that came meanwhile found the project leased
-        self.hints.again(project_id)
+        def interrupted() -> bool:
+            return self._stop.is_set() or not lease.held or self.hints.newest() != seen
+
+        with idle_counts(self.settings, project_id, lambda: lease.held):
+            more = self.refresher.idle_step(project_id, interrupted)
+        if not more:
+            self._idle_left.discard(project_id)
+            self.book.write(project_id, idle=False)

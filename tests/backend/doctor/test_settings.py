@@ -111,6 +111,14 @@ def test_a_file_where_the_folder_should_be(doctor: Doctor, settings: Settings, t
     assert "cannot be written to: File exists" in said["disk"]["line"]
 
 
+def test_a_folder_that_is_not_there_yet_is_not_left_behind(
+    doctor: Doctor, settings: Settings, tmp_path: Path
+) -> None:
+    said = doctor(settings, MODEL_DIR=str(tmp_path / "a" / "b"))
+    assert said["disk"]["status"] in ("ok", "warning")
+    assert not (tmp_path / "a").exists()
+
+
 @pytest.mark.parametrize(("limit", "status"), [("TOO_LITTLE", "failure"), ("LITTLE", "warning")])
 def test_little_room(
     doctor: Doctor, settings: Settings, monkeypatch: pytest.MonkeyPatch, limit: str, status: str

@@ -9,6 +9,9 @@ import sys
 import threading
 from pathlib import Path
 
+import pytest
+
+from backend.jobs.base import QueueUnavailable
 from backend.jobs.debounce import due
 from backend.jobs.hints import HintStore, Pending
 
@@ -27,6 +30,13 @@ def test_hints_of_a_project_are_gathered(tmp_path: Path):
     assert pending[7].reasons == {"ANNOTATION_CREATED", "poll"}
     assert pending[7].first <= pending[7].last
     assert set(pending) == {7, 8}
+
+
+def test_a_hint_that_cannot_be_kept_says_so(tmp_path: Path):
+    store = HintStore(tmp_path)
+    store.close()
+    with pytest.raises(QueueUnavailable, match=r"hints\.sqlite in MODEL_DIR cannot be written to"):
+        store.add(7, "poll")
 
 
 def test_hints_given_during_a_refresh_outlive_it(tmp_path: Path):

@@ -13,7 +13,17 @@ from rq.job import Job
 
 from backend.jobs.base import Stopped
 from backend.jobs.distributed.caretaker import Caretaker
-from backend.jobs.distributed.jobs import REFRESH, SERIALIZER, ForeignJob, LineupJob, job_id, provide, queue
+from backend.jobs.distributed.jobs import (
+    REFRESH,
+    SERIALIZER,
+    ForeignJob,
+    LineupJob,
+    RefreshFailed,
+    job_id,
+    provide,
+    queue,
+    waiting_projects,
+)
 from backend.jobs.distributed.lease import Lease, is_leased, project_lease
 from backend.jobs.distributed.rq_worker import InProcessWorker
 from backend.jobs.distributed.worker import DistributedWorker
@@ -123,7 +133,6 @@ def test_a_worker_that_lost_its_lease_publishes_nothing_more(scene: Scene):
 
     def during(progress: Progress) -> None:
         progress("learn", 0, 1)
-        Lease(scene.one.connection, project_lease(7), "x", 1)
         scene.one.connection.flushall()
         scene.one.hints.add(7, "still")
         wait_until_lost(progress)
@@ -159,7 +168,7 @@ def test_ending_puts_a_running_refresh_off_for_another_worker(scene: Scene):
 def test_a_failure_is_told_and_left_to_rq(scene: Scene):
     refresher(scene.one).failures = [ValueError("Label Studio is away")]
     scene.one.hints.add(7, "poll")
-    with pytest.raises(ValueError, match="away"):
+    with pytest.raises(RefreshFailed, match="ValueError: Label Studio is away"):
         scene.one.refresh(7, 0)
     assert scene.status().state == "failed"
     assert "Label Studio is away" in scene.status().last_error.message
@@ -173,7 +182,7 @@ def test_a_further_try_ends_where_a_later_job_has_begun(scene: Scene):
     scene.one.hints.add(7, "poll")
     refresher(scene.one).failures = [ValueError("away")] * 2
     for generation in (0, 1):
-        with pytest.raises(ValueError, match="away"):
+        with pytest.raises(RefreshFailed, match="away"):
             scene.one.refresh(7, generation)
         scene.one.hints.add(7, "poll")
     assert scene.one.refresh(7, 0)["outcome"] == "superseded"
@@ -198,6 +207,7 @@ def test_what_a_worker_remembers_is_stale_after_another_one_s_turn(scene: Scene)
 
 def test_idle_work_is_the_last_worker_s(scene: Scene):
     refresher(scene.one).idle_left = 2
+    refresher(scene.other).idle_left = 1
     scene.one.hints.add(7, "poll")
     scene.one.refresh(7, 0)
     scene.other.idle()
@@ -213,6 +223,34 @@ def test_idle_work_is_the_last_worker_s(scene: Scene):
     assert refresher(scene.one).idle_calls == [7, 7]
     scene.other.idle()
     assert refresher(scene.other).idle_calls == [7]
+
+
+def test_idle_work_outlasts_another_worker_s_look_that_finds_nothing(scene: Scene):
+    refresher(scene.one).idle_left = 1
+    refresher(scene.other).changed = False
+    scene.one.hints.add(7, "ANNOTATION_CREATED")
+    scene.one.refresh(7, 0)
+    scene.other.hints.add(7, "poll")
+    assert scene.other.refresh(7, 1)["outcome"] == "refreshed"
+    scene.other.idle()
+    page = scene.one.book.page(7)
+    assert (page.worker, page.idle) == (scene.one.name, True)
+    scene.one.idle()
+    assert refresher(scene.one).idle_calls == [7]
+    assert scene.one.book.page(7).idle is False
+
+
+def test_idle_work_is_stale_once_another_worker_s_refresh_has_begun_and_failed(scene: Scene):
+    refresher(scene.one).idle_left = 1
+    scene.one.hints.add(7, "poll")
+    scene.one.refresh(7, 0)
+    refresher(scene.other).failures = [ValueError("away")]
+    scene.other.hints.add(7, "poll")
+    with pytest.raises(RefreshFailed):
+        scene.other.refresh(7, 1)
+    scene.one.hints.done(7, scene.one.hints.newest())
+    scene.one.idle()
+    assert refresher(scene.one).idle_calls == []
 
 
 def test_idle_work_waits_for_hints_and_ends_with_the_next(scene: Scene):
@@ -331,6 +369,50 @@ def test_nobody_runs_their_own_code_through_redis(scene: Scene, tmp_path):
     stored = Job.fetch(job.id, scene.one.connection, SERIALIZER)
     assert stored.get_status().value == "failed"
     assert ForeignJob.__name__ in stored.latest_result().exc_string
+
+
+def test_a_foreign_job_is_named_in_the_log(scene: Scene, caplog: pytest.LogCaptureFixture):
+    foreign = Queue("lineup-refresh", connection=scene.one.connection, serializer=SERIALIZER)
+    job = foreign.enqueue("os.abort")
+    in_rq(scene, 1)
+    assert [record.levelname for record in caplog.records if job.id in record.message] == ["ERROR"]
+    assert "not one of Lineup's" in caplog.text
+
+
+def test_a_folder_that_cannot_be_used_is_a_failure_like_any_other(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+):
+    scene.settings.model_dir.mkdir(parents=True, exist_ok=True)
+    (scene.settings.model_dir / "projects").write_text("in the way")
+    scene.one.hints.add(7, "poll")
+    with pytest.raises(RefreshFailed, match=r"Not a directory|File exists"):
+        scene.one.refresh(7, 0)
+    assert "project 7: refresh failed" in caplog.text
+    assert job_id(7, 1) not in scene.jobs(), "RQ's own tries wait longer each time"
+    assert scene.one.book.page(7).not_before > 0
+    assert not is_leased(scene.one.connection, project_lease(7))
+
+
+def test_a_strange_job_id_is_no_waiting_project(scene: Scene):
+    scene.one.hints.add(7, "poll")
+    registry = queue(scene.one.connection).scheduled_job_registry
+    scene.one.connection.zadd(registry.key, {"refresh-x": 1, "refresh-8-y": 2, "else-9-1": 3})
+    assert waiting_projects(scene.one.connection) == {7}
+
+
+def test_redis_gives_a_worker_no_commands(scene: Scene):
+    ran = iter(range(2))
+    connection = scene.redis.client()
+    told: list[int] = []
+
+    def between() -> None:
+        told.append(connection.publish(f"rq:pubsub:{scene.one.name}", '{"command": "shutdown"}'))
+
+    worker = InProcessWorker(
+        ["refresh"], scene.one.name, connection, between, lambda: next(ran, None) is None
+    )
+    worker.work(logging_level="WARNING")
+    assert told == [0, 0], "nobody listens"
 
 
 def test_a_job_s_project_is_no_path(scene: Scene):
