@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import typer
 
 from backend.cli.connect import connect
 from backend.cli.convert import convert
+from backend.cli.evaluate import evaluate
 from backend.cli.export import export
+from backend.cli.propagate import propagate
 from backend.cli.refresh import refresh
+from backend.cli.select import select
 from backend.cli.serve import serve
 from backend.cli.status import status
 from backend.cli.versions import rollback, versions
@@ -41,5 +46,19 @@ app = typer.Typer(
 )
 
 # in the order of `lineup --help`
-for command in (serve, connect, doctor, refresh, status, versions, rollback, export, worker, convert):
-    app.command()(command)
+ON_PROJECTS: tuple[Callable[..., None], ...] = (
+    serve,
+    connect,
+    doctor,
+    refresh,
+    status,
+    versions,
+    rollback,
+    export,
+    worker,
+)
+ON_DATASETS: tuple[Command, ...] = (convert, select, evaluate, propagate)
+for command in ON_PROJECTS:
+    app.command(rich_help_panel="A Label Studio project")(command)
+for command in ON_DATASETS:
+    app.command(rich_help_panel="Images in a folder")(command)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,10 @@ class Dataset:
 
     def __iter__(self) -> Iterator[Example]:
         return iter(self.examples)
+
+    def labelled(self) -> Dataset:
+        """Return the part that has labels."""
+        return replace(self, examples=[example for example in self.examples if example.label is not None])
 
     @property
     def classes(self) -> list[str]:

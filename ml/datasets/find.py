@@ -13,7 +13,7 @@ SUFFIXES = frozenset(
 
 def is_uri(name: str) -> bool:
     """Tell whether a name is a URI or a path of Label Studio's, rather than one of this machine."""
-    return "://" in name or name.startswith(("data:", "/data/"))
+    return "://" in name or name.startswith(("data:", "/data/upload/", "/data/local-files/"))
 
 
 def path_of(uri: str) -> PurePosixPath:

@@ -55,7 +55,7 @@ def _example(task: dict[str, Any], where: str, folder: Path, options: ReadOption
     label = _label(task.get("annotations") or [])
     if isinstance(label, Problem):
         return Problem(where, label.what)
-    return locate(Example(name, label, None, where), [options.images or folder])
+    return locate(Example(name, label, None, where), options.folders(folder))
 
 
 def _image_field(data: dict[str, Any]) -> str | None:

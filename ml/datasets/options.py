@@ -18,7 +18,7 @@ class ReadOptions:
     Attributes
     ----------
     images : Path or None
-        Folder that image names are relative to; None: the folder of the file that names them.
+        Folder that image names are relative to; where it has none of the name, or None: the file's own folder.
     image_column, label_column : str
         Columns of a CSV file, or the image's field in Label Studio's tasks; empty: the usual names.
     """
@@ -26,6 +26,10 @@ class ReadOptions:
     images: Path | None = None
     image_column: str = ""
     label_column: str = ""
+
+    def folders(self, *own: Path) -> list[Path]:
+        """Return where to look for an image, in order, of a file whose own folders these are."""
+        return [*([self.images] if self.images else []), *own]
 
 
 def read_file(example: Example) -> bytes:

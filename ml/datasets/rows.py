@@ -52,7 +52,7 @@ def example_of_row(
     if not _is_label(label):
         return Problem(where, f"{of_label!r} must be the name of a class, not {label!r}")
     more = {column: value for column, value in row.items() if column not in (of_image, of_label)}
-    return locate(Example(name, _text(label), None, where, more), [options.images or folder])
+    return locate(Example(name, _text(label), None, where, more), options.folders(folder))
 
 
 def locate(example: Example, folders: list[Path]) -> Example | Problem:

@@ -33,7 +33,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Example | Problem]:
     """
     for file in _files(path) if path.is_dir() else [path]:
         base = path if path.is_dir() else path.parent
-        folders = [options.images] if options.images else [base, base / "images", base.parent / "images"]
+        folders = options.folders(base, base / "images", base.parent / "images")
         with file.open(encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, 1):
                 text = line.rstrip("\r\n")
