@@ -45,19 +45,10 @@ app = typer.Typer(
     add_completion=False,
 )
 
+Commands = tuple[Callable[..., None], ...]
 # in the order of `lineup --help`
-ON_PROJECTS: tuple[Callable[..., None], ...] = (
-    serve,
-    connect,
-    doctor,
-    refresh,
-    status,
-    versions,
-    rollback,
-    export,
-    worker,
-)
-ON_DATASETS: tuple[Command, ...] = (convert, select, evaluate, propagate)
+ON_PROJECTS: Commands = (serve, connect, doctor, refresh, status, versions, rollback, export, worker)
+ON_DATASETS: Commands = (convert, select, evaluate, propagate)
 for command in ON_PROJECTS:
     app.command(rich_help_panel="A Label Studio project")(command)
 for command in ON_DATASETS:
