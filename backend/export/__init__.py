@@ -1,6 +1,5 @@
-"""Corrected labels out of a project, one format a module."""
+"""Corrected labels out of a project."""
 
-from backend.export.formats import FORMATS
-from backend.export.project import Exported, export_project
+from backend.export.project import FORMATS, Exported, export_project
 
 __all__ = ["FORMATS", "Exported", "export_project"]

@@ -10,9 +10,7 @@ from typing import Any
 from label_studio_sdk import LabelStudio
 from label_studio_sdk.core.api_error import ApiError
 
-from backend.export.formats import FORMATS
-from backend.export.place import placed, refuse_overwrite
-from backend.export.rows import ExportRow, build_rows, count_by_status, revise
+from backend.export.rows import build_rows, count_by_status, revise
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.config import find_kind
 from backend.labelstudio.errors import LabelStudioError
@@ -22,10 +20,14 @@ from backend.project import THRESHOLD
 from backend.settings import Settings
 from backend.shared.folder import share
 from backend.snapshot import SNAPSHOT, SnapshotStore
+from ml.datasets import Example, WriteOptions, find_format
+from ml.datasets.place import placed, refuse_overwrite
 
 log = logging.getLogger(__name__)
 
 READ_TIMEOUT = 600.0
+# those of `ml.datasets` that have room for what Lineup says of a label
+FORMATS = ("jsonl", "csv", "json", "folders")
 
 
 @dataclass(frozen=True)
@@ -112,11 +114,15 @@ def export_project(
         )
         fetcher = ImageFetcher(client, allow_hosts=settings.allow_hosts, max_bytes=settings.max_image_bytes)
 
-        def fetch(row: ExportRow) -> bytes:
-            return fetcher.fetch(row.image, row.task, project_id)
+        def fetch(example: Example) -> bytes:
+            return fetcher.fetch(example.image, int(example.more["task"]), project_id)
 
         with placed(out, force=force) as draft:
-            left_out = FORMATS[format](revision.rows, draft, fetch)
+            examples = [row.as_example() for row in revision.rows]
+            left_out = [
+                problem.what
+                for problem in find_format(format).write(examples, draft, WriteOptions(read_image=fetch))
+            ]
     for line in left_out:
         log.warning("project %d, not exported: %s", project_id, line)
     return Exported(

@@ -13,6 +13,7 @@ from backend.labelstudio.targets import resolve
 from backend.settings import Settings
 from backend.snapshot import AnnotationRecord, History, TaskRecord
 from backend.targets import annotation_state
+from ml.datasets import Example
 
 Status = Literal["kept", "corrected", "suspect"]
 
@@ -54,12 +55,11 @@ class ExportRow:
     annotator: str
     task: int
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the row by column name, in the order of columns."""
-        return asdict(self)
-
-
-COLUMNS = tuple(ExportRow.__dataclass_fields__)
+    def as_example(self) -> Example:
+        """Return the row as `ml.datasets` writes it: image, label, and the other columns in their order."""
+        columns = asdict(self)
+        image, label = columns.pop("image"), columns.pop("label")
+        return Example(image, label, None, f"task {self.task}", columns)
 
 
 @dataclass(frozen=True, slots=True)

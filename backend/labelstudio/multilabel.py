@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from backend.labelstudio.class_sets import join_classes, split_classes
 from backend.labelstudio.image_choices import NO_LABEL, ImageChoices
+from ml.datasets.class_sets import join_classes, split_classes
 
 ClassSet = tuple[bool, ...]
 
@@ -64,7 +64,7 @@ class MultiLabelKind(ImageChoices):
         return np.full((n, len(self.classes)), NO_LABEL, dtype=np.int8)
 
     def text(self, label: Any) -> str:
-        """Return the classes' names in one line, as `backend.labelstudio.class_sets.join_classes`."""
+        """Return the classes' names in one line, as `ml.datasets.class_sets.join_classes`."""
         return join_classes(self._names(label))
 
     def parse(self, text: str) -> ClassSet | None:

@@ -13,12 +13,12 @@ import pytest
 from label_studio_sdk.label_interface import LabelInterface
 
 from backend.export import export_project
-from backend.labelstudio.class_sets import split_classes
 from demo.annotator import Annotator, Reviewer
 from demo.digits import make_digits, render
 from demo.figures import found
 from demo.label_studio import LabelStudioServer
 from demo.lineup import LineupServer
+from ml.datasets.class_sets import split_classes
 from tests.e2e.project import DigitsProject
 
 SIZE, LABELLED, WRONG, ROUND = 220, 150, 15, 8

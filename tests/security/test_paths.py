@@ -12,11 +12,11 @@ from hypothesis import settings as given_settings
 from hypothesis import strategies as st
 
 from backend.app import create_app
-from backend.export.folders import file_name, folder_name
 from backend.protocol import parse_project
 from backend.registry import VersionNotFound
+from ml.datasets import Example
+from ml.datasets.folders import file_name, folder_name
 from ml.vectors import VectorStore
-from tests.backend.export.exported import row
 from tests.backend.trained import HintList, Trained
 
 NASTY = [
@@ -85,7 +85,7 @@ TEXT = WORDS | PARTS.map("".join)
 @given_settings(max_examples=500, deadline=None)
 def test_no_exported_file_leaves_its_folder(label: str, image: str, data: bytes) -> None:
     root = Path("/export")
-    folder, name = folder_name(label), file_name(row(1, image=image, label=label), data)
+    folder, name = folder_name(label), file_name(Example(image, label, more={"task": 1}), data)
     assert Path(folder).name == folder
     assert Path(name).name == name
     assert (root / folder / name).resolve() == root / folder / name

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from backend.labelstudio.class_sets import join_classes, split_classes
+from ml.datasets.class_sets import join_classes, split_classes
 
 
 @pytest.mark.parametrize(

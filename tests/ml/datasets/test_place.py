@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.export.folders import MARKER
-from backend.export.place import placed
+from ml.datasets.folders import MARKER
+from ml.datasets.place import placed
 
 
 def test_the_file_appears_at_the_end_in_folders_that_are_made(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from backend.export.folders import MARKER
+from ml.datasets.folders import MARKER
 
 
 def refuse_overwrite(out: Path, *, force: bool) -> None:

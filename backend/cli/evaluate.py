@@ -1,0 +1,86 @@
+"""`lineup evaluate`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backend.cli.common import clear_errors, console
+from backend.cli.datasets import Backbone, Cache, Skip, embed, load_embedder, tell_problems
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ml.evaluation import Evaluation
+
+
+def evaluate(
+    train: Annotated[Path, typer.Option("--train", help="Dataset to learn from.")],
+    validation: Annotated[Path, typer.Option("--validation", "--val", help="Dataset to judge on.")],
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Folder of the images, if they are not beside the lists.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
+    backbone: Backbone = "auto",
+    cache: Cache = None,
+    skip_problems: Skip = False,
+) -> None:
+    """Say what labels are worth: F1 and confusion of a simple classifier on frozen vectors.
+
+    Example: `lineup evaluate --train labelled.csv --validation valid_.csv --images photos`
+    """
+    with clear_errors():
+        import json
+
+        from ml.datasets import ReadOptions, read_dataset
+        from ml.evaluation import evaluate as judge
+
+        parts = [
+            read_dataset(
+                path, options=ReadOptions(None if path.is_dir() else images), skip_problems=skip_problems
+            ).labelled()
+            for path in (train, validation)
+        ]
+        embedder = load_embedder(backbone)
+        given, asked = (
+            embed(part, embedder, cache, skip_problems=skip_problems, what=what)
+            for part, what in zip(parts, ("training images", "validation images"), strict=True)
+        )
+        found = judge(given, asked)
+        if as_json:
+            typer.echo(json.dumps(found.as_dict(), indent=2))
+        else:
+            console.print(_table(found))
+            console.print(_confusion(found))
+            console.print(
+                f"macro F1 [bold]{found.macro_f1:.3f}[/], accuracy {found.accuracy:.3f} on {found.validation} images, "
+                f"learned from {found.train}.",
+                highlight=False,
+            )
+        if found.shared:
+            console.print(
+                f"[yellow]{found.shared} images are in both parts: the figures are too good.[/]",
+                highlight=False,
+            )
+        tell_problems([*given.problems, *asked.problems])
+
+
+def _table(found: Evaluation) -> Table:
+    from rich.table import Table
+
+    table = Table("class", "F1", "images")
+    for name, f1, row in zip(found.classes, found.f1.tolist(), found.confusion, strict=True):
+        table.add_row(name, "" if math.isnan(f1) else f"{f1:.3f}", str(int(row.sum())))
+    return table
+
+
+def _confusion(found: Evaluation) -> Table:
+    from rich.table import Table
+
+    table = Table("given \\ predicted", *found.classes, title="confusion", title_justify="left")
+    for name, row in zip(found.classes, found.confusion.tolist(), strict=True):
+        table.add_row(name, *(str(count) if count else "" for count in row))
+    return table

@@ -1,0 +1,86 @@
+"""`lineup select`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from backend.cli.common import clear_errors, console
+from backend.cli.datasets import Backbone, Cache, Force, Seed, Skip, embed, load_embedder, tell_problems
+
+
+def select(
+    images: Annotated[Path, typer.Option("--images", help="Folder of images to choose from.")],
+    add: Annotated[int, typer.Option("--add", "-n", min=1, help="How many images to choose.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="CSV file: image, utility, suggestion; best first.")
+    ],
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", help="What is labelled: any dataset, its images in --images or beside it."),
+    ] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method", help="Query strategy: auto, margin, least, ratio, entropy, vae, mixture, ..."
+        ),
+    ] = "auto",
+    copy_to: Annotated[
+        Path | None, typer.Option("--copy-to", help="Also copy the chosen images into this new folder.")
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", help="Also draw them into one picture, a contact sheet.")
+    ] = None,
+    backbone: Backbone = "auto",
+    seed: Seed = 0,
+    cache: Cache = None,
+    skip_problems: Skip = False,
+    force: Force = False,
+) -> None:
+    """Choose the images to label next.
+
+    Example: `lineup select --images photos --labels labels.jsonl --add 100 --method margin --out next.csv`
+    """
+    with clear_errors():
+        from ml.datasets import ReadOptions, read_dataset, write_dataset
+        from ml.datasets.place import placed
+        from ml.selection import select_images
+        from ml.sheet import contact_sheet
+
+        pool = read_dataset(images, format="folders")
+        known = None
+        if labels is not None:
+            beside = ReadOptions(None if labels.is_dir() else images)
+            known = read_dataset(labels, options=beside, skip_problems=skip_problems).labelled()
+        embedder = load_embedder(backbone)
+        given = (
+            embed(known, embedder, cache, skip_problems=skip_problems, what="labelled images")
+            if known
+            else None
+        )
+        found = embed(pool, embedder, cache, skip_problems=skip_problems, what=str(images))
+        with console.status(f"choosing by {method}"):
+            chosen = select_images(given, found, add, method=method, seed=seed)
+        rows = chosen.rows()
+        write_dataset(rows, out, format="csv", force=force)
+        if copy_to is not None:
+            with placed(copy_to, force=force) as draft:
+                draft.mkdir()
+                for row in rows:
+                    target = draft / row.image
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(str(row.path), target)
+        if sheet is not None:
+            with placed(sheet, force=force) as draft:
+                cells = ((row.path, f"{row.more['utility']:.2f} {row.image}") for row in rows)
+                contact_sheet(cells).save(draft, format="PNG")
+        if chosen.why_no_model:
+            console.print(f"Chosen without a model: {chosen.why_no_model}.", highlight=False, soft_wrap=True)
+        console.print(
+            f"Chose {len(rows)} of {chosen.pool} images by {method}; their names are in {out}.",
+            soft_wrap=True,
+        )
+        tell_problems([*(given.problems if given else ()), *found.problems])
