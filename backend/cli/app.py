@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from backend.cli.audit import audit
 from backend.cli.connect import connect
 from backend.cli.convert import convert
 from backend.cli.export import export
@@ -41,5 +42,5 @@ app = typer.Typer(
 )
 
 # in the order of `lineup --help`
-for command in (serve, connect, doctor, refresh, status, versions, rollback, export, worker, convert):
+for command in (serve, connect, doctor, refresh, status, versions, rollback, export, worker, convert, audit):
     app.command()(command)
