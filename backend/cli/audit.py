@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from backend.cli.bars import steps
-from backend.cli.common import clear_errors, console, errors
+from backend.cli.common import clear_errors, console, errors, label_studio_settings
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -64,12 +64,33 @@ def audit(
     skip_problems: Annotated[
         bool, typer.Option("--skip-problems", help="Leave out what cannot be used instead of stopping.")
     ] = False,
+    review: Annotated[
+        bool,
+        typer.Option(
+            "--review",
+            help="Correct nothing; make a Label Studio project of the suspects, so that people decide.",
+        ),
+    ] = False,
+    review_all: Annotated[
+        bool, typer.Option("--review-all", help="With --review: all images, the suspects first.")
+    ] = False,
+    project_title: Annotated[
+        str, typer.Option(help="With --review: title of the project; default: Review of DATASET.")
+    ] = "",
+    document_root: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --review: the folder that Label Studio serves as local files; without it images are uploaded."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the map; all else leaves nothing to chance.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Write over what an earlier audit wrote.")] = False,
 ) -> None:
     """Find wrong labels in a dataset, correct those that are sure, and write a report.
 
     Example: `lineup audit photos/`
+
+    Example: `lineup audit labels.csv --review`
 
     Example: `lineup audit labels.csv --embedder resnet50 --out audit --precision 0.95`
     """
@@ -80,6 +101,7 @@ def audit(
         from ml.datasets import ReadOptions, read_dataset
         from ml.datasets.example import list_problems
 
+        settings = label_studio_settings() if review else None
         outputs = Outputs(parquet, pictures, plane, seed)
         outputs.check()
         options = ReadOptions(images, image_column, label_column)
@@ -94,7 +116,7 @@ def audit(
                 dataset,
                 network,
                 cache=cache,
-                precision=precision,
+                precision=None if review else precision,
                 truth=truth,
                 skip_problems=skip_problems,
                 progress=bar.progress,
@@ -109,6 +131,22 @@ def audit(
                 force=force,
                 step=bar.step,
             )
+            made = None
+            if settings and len(found.suspects):
+                from backend.labelstudio.client import LabelStudioClient
+                from backend.review import create_review
+
+                bar.step("importing into Label Studio")
+                with LabelStudioClient(settings.label_studio_url, settings.api_key) as client:
+                    made = create_review(
+                        client,
+                        found,
+                        title=project_title or f"Review of {source.resolve().name}",
+                        prefix=settings.field_prefix,
+                        everything=review_all,
+                        document_root=document_root,
+                        progress=bar.progress,
+                    )
         if network.note:
             errors.print(f"[yellow]note:[/] {network.note}", highlight=False, soft_wrap=True)
         if found.problems:
@@ -121,6 +159,15 @@ def audit(
         console.print(_summary(found))
         for path in written:
             console.print(f"  {path}", highlight=False, soft_wrap=True, markup=False)
+        if made:
+            console.print(
+                f"Project {made.project_id} with {made.tasks} tasks: {made.url}",
+                highlight=False,
+                soft_wrap=True,
+                markup=False,
+            )
+        elif review:
+            console.print("No label is suspect, so no project was made.")
 
 
 def _summary(found: Findings) -> Table:
@@ -135,8 +182,12 @@ def _summary(found: Findings) -> Table:
         ("images", f"{len(found):,}"),
         ("with a label", f"{labelled:,}, {len(found.classes)} classes"),
         ("expected to be wrong", f"{found.expected_wrong:,.0f} ({found.expected_wrong / labelled:.1%})"),
-        ("corrected", f"{counts[CORRECTED]:,}, each at least {found.precision:.0%} sure"),
-        ("more to look at", f"{counts[SUSPECT]:,}"),
+        *(
+            [("corrected", f"{counts[CORRECTED]:,}, each at least {found.precision:.0%} sure")]
+            if found.precision is not None
+            else []
+        ),
+        ("for a person to look at", f"{counts[SUSPECT]:,}"),
         ("image faults", f"{sum(map(bool, found.fault)):,}"),
         ("outliers", f"{int((found.statistics['outlier'] >= 0.5).sum()):,}"),
         ("near-duplicates", f"{found.duplicates:,}"),

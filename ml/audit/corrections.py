@@ -45,7 +45,7 @@ def choose_corrections(
     suggestion: np.ndarray,
     suspicion: np.ndarray,
     may: np.ndarray,
-    precision: float,
+    precision: float | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Choose labels whose correction is right with at least the wanted probability, each by itself.
 
@@ -58,8 +58,8 @@ def choose_corrections(
         Calibrated.
     may : ndarray of bool, shape (n,)
         Labels that are open to correction.
-    precision : float
-        In (0, 1].
+    precision : float or None
+        In (0, 1]; None: choose none.
 
     Returns
     -------
@@ -72,9 +72,9 @@ def choose_corrections(
     ValueError
         If ``precision`` is out of range.
     """
-    if not 0 < precision <= 1:
+    if precision is not None and not 0 < precision <= 1:
         raise ValueError(
             f"the wanted precision of corrections must be above 0 and at most 1, got {precision}"
         )
     right = chance_of_correction(labels, probs, suggestion, suspicion)
-    return may & (right >= precision), right
+    return may & (right >= (np.inf if precision is None else precision)), right

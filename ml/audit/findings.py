@@ -54,8 +54,8 @@ class Findings:
         Near-duplicates and outliers.
     judgement : Judgement
         Of the labelled images alone.
-    precision : float
-        Wanted share of right corrections.
+    precision : float or None
+        How sure each correction is at least; None: nothing was to be corrected.
     method : str
         How it was learned.
     problems : list of Problem
@@ -78,7 +78,7 @@ class Findings:
     fault: list[str]
     survey: Survey
     judgement: Judgement
-    precision: float
+    precision: float | None
     method: str
     problems: list[Problem]
     truth: np.ndarray | None = None
@@ -161,7 +161,7 @@ def find(
     classes: list[str],
     evidence: Evidence,
     *,
-    precision: float = 0.9,
+    precision: float | None = 0.9,
     truth: np.ndarray | None = None,
 ) -> Findings:
     """Judge labels and images.
@@ -175,8 +175,8 @@ def find(
     classes : list of str
     evidence : Evidence
         Of the same images.
-    precision : float
-        Wanted share of right corrections among those made, in (0, 1].
+    precision : float or None
+        How sure a correction must be, in (0, 1]; None: correct nothing.
     truth : ndarray of int, shape (n,), optional
         True classes, -1 where they are not known.
     """

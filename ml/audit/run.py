@@ -19,7 +19,7 @@ def audit(
     embedder: Embedder,
     *,
     cache: Path | None = None,
-    precision: float = 0.9,
+    precision: float | None = 0.9,
     truth: str = "",
     skip_problems: bool = False,
     progress: Progress = lambda done, total: None,
@@ -34,8 +34,8 @@ def audit(
     embedder : Embedder
     cache : Path, optional
         As in `ml.datasets.embedding.embed_dataset`.
-    precision : float
-        Wanted share of right corrections, in (0, 1].
+    precision : float or None
+        How sure a correction must be, in (0, 1]; None: correct nothing.
     truth : str
         A further column with the true class where it is known, to measure by.
     skip_problems : bool

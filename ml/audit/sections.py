@@ -249,5 +249,6 @@ def numbers(found: Findings) -> Iterator[tuple[str, str]]:
         f"{found.expected_wrong:,.0f}",
         f"labels expected to be wrong, {found.expected_wrong / labelled:.1%}",
     )
-    yield f"{counts[CORRECTED]:,}", f"corrected; at least {found.precision:.0%} sure of each"
-    yield f"{counts[SUSPECT]:,}", "more that a person should look at"
+    if found.precision is not None:
+        yield f"{counts[CORRECTED]:,}", f"corrected; at least {found.precision:.0%} sure of each"
+    yield f"{counts[SUSPECT]:,}", f"{'more ' if counts[CORRECTED] else ''}that a person should look at"
