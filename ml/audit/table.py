@@ -20,35 +20,37 @@ WITH_PYARROW = "pip install pyarrow"
 SAID = ("status", "given", "suggestion", "suspicion", "confidence", "reason")
 
 
-def rows_of(found: Findings) -> Iterator[dict[str, Any]]:
-    """Yield a row an image: what was found of its label, of the image, and all statistics.
+def columns_of(found: Findings) -> dict[str, list[Any]]:
+    """Return the table by columns: what was found of each label and image, and all statistics.
 
     ``correction`` is the probability that the label is wrong and the suggestion right; ``duplicates``: the number of
-    the group of near-duplicates, None where an image has none.
+    the group of near-duplicates, None where an image has none. Numbers have six digits.
     """
     _, inverse, counts = np.unique(found.survey.groups, return_inverse=True, return_counts=True)
-    several = counts[inverse] > 1
-    for row, example in enumerate(found.examples):
-        yield {
-            "image": example.image,
-            **_said(found, row),
-            "correction": _number(found.right[row]),
-            "anomalies": ", ".join(found.anomalies[row]),
-            "image_fault": found.fault[row],
-            "duplicates": int(found.survey.groups[row]) if several[row] else None,
-            **{name: _number(values[row]) for name, values in found.statistics.items()},
-        }
+    groups = np.where(counts[inverse] > 1, found.survey.groups, -1)
+    return {
+        "image": [example.image for example in found.examples],
+        **_said(found),
+        "correction": _numbers(found.right),
+        "anomalies": found.anomalies,
+        "image_fault": found.fault,
+        "duplicates": [None if group < 0 else group for group in groups.tolist()],
+        **{name: _numbers(values) for name, values in found.statistics.items()},
+    }
 
 
-def write_csv(found: Findings, path: Path) -> None:
+def write_csv(columns: dict[str, list[Any]], path: Path) -> None:
     """Write the table; no cell is one that a spreadsheet runs (`ml.datasets.cells`)."""
+    columns = columns | {"anomalies": [", ".join(names) for names in columns["anomalies"]]}
+    # numbers are no formulas, and are most of the cells
+    safe = [
+        list(map(cell, values)) if any(isinstance(one, str) for one in values) else values
+        for values in columns.values()
+    ]
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = None
-        for row in rows_of(found):
-            if writer is None:
-                writer = csv.DictWriter(file, row, lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
-                writer.writeheader()
-            writer.writerow({name: cell(value) for name, value in row.items()})
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*safe, strict=True))
 
 
 def can_write_parquet() -> bool:
@@ -68,16 +70,11 @@ def require_parquet() -> None:
         raise DatasetError(f"Parquet needs pyarrow, which is not installed: {WITH_PYARROW}")
 
 
-def write_parquet(found: Findings, path: Path) -> None:
+def write_parquet(columns: dict[str, list[Any]], path: Path) -> None:
     """Write the table with types; anomalies are a list."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    columns: dict[str, list[Any]] = {}
-    for row in rows_of(found):
-        for name, value in row.items():
-            columns.setdefault(name, []).append(value)
-    columns["anomalies"] = list(found.anomalies)
     parquet.write_table(pa.table(columns), path)
 
 
@@ -86,6 +83,7 @@ def corrected_examples(found: Findings) -> Iterator[Example]:
 
     The source's other columns stay; one that has the name of what is added becomes ``source_NAME``.
     """
+    said = _said(found)
     for row, example in enumerate(found.examples):
         more: dict[str, Any] = {}
         for name, value in example.more.items():
@@ -93,21 +91,27 @@ def corrected_examples(found: Findings) -> Iterator[Example]:
             while kept in SAID or (kept != name and kept in example.more):
                 kept = f"source_{kept}"
             more[kept] = value
-        label = found.corrected_label(row)
-        yield Example(example.image, label, example.path, example.where, more | _said(found, row))
+        more |= {name: values[row] for name, values in said.items()}
+        yield Example(example.image, found.corrected_label(row), example.path, example.where, more)
 
 
-def _said(found: Findings, row: int) -> dict[str, Any]:
+def _said(found: Findings) -> dict[str, list[Any]]:
     values = (
-        found.status[row],
-        found.name(int(found.labels[row])),
-        found.name(int(found.suggestion[row])),
-        _number(found.suspicion[row]),
-        _number(found.confidence[row]),
-        found.reason[row],
+        found.status,
+        [found.name(label) for label in found.labels.tolist()],
+        [found.name(label) for label in found.suggestion.tolist()],
+        _numbers(found.suspicion),
+        _numbers(found.confidence),
+        found.reason,
     )
     return dict(zip(SAID, values, strict=True))
 
 
-def _number(value: float) -> float | None:
-    return float(f"{value:.{_DIGITS}g}") if np.isfinite(value) else None
+def _numbers(values: np.ndarray) -> list[float | None]:
+    """Return numbers with six digits, None for NaN."""
+    known = np.isfinite(values)
+    plain = np.where(known, values, 0.0).astype(np.float64)
+    size = np.floor(np.log10(np.maximum(np.abs(plain), 1e-12)))
+    scale = 10.0 ** (_DIGITS - 1 - size)
+    rounded = np.round(plain * scale) / scale
+    return [number if there else None for number, there in zip(rounded.tolist(), known.tolist(), strict=True)]

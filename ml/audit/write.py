@@ -13,6 +13,7 @@ from ml.audit.plane import require_plane
 from ml.audit.report import write_report
 from ml.audit.table import (
     can_write_parquet,
+    columns_of,
     corrected_examples,
     require_parquet,
     write_csv,
@@ -99,9 +100,10 @@ def write_audit(
         draft.mkdir()
         (draft / MARKER).touch()
         step("writing tables")
-        write_csv(found, draft / ISSUES)
+        columns = columns_of(found)
+        write_csv(columns, draft / ISSUES)
         if can_write_parquet() if outputs.parquet is None else outputs.parquet:
-            write_parquet(found, draft / PARQUET)
+            write_parquet(columns, draft / PARQUET)
             written.append(places.folder / PARQUET)
         if places.inside:
             # the draft lies beside the folder, so relative paths are the same
