@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from benchmarks import data, embed, load, loop, multilabel, priority, scaling, shards, suspicion
+from benchmarks import audit, data, embed, load, loop, multilabel, priority, scaling, shards, suspicion
 from benchmarks.report import RESULTS, console, save
 from benchmarks.report import load as load_results
 
@@ -26,6 +26,7 @@ BENCHMARKS: dict[str, ModuleType] = {
     "priority": priority,
     "scaling": scaling,
     "shards": shards,
+    "audit": audit,
 }
 
 

@@ -33,6 +33,10 @@ SETS = {
         "CIFAR-10N (github.com/UCSC-REAL/cifar-10-100n): `clean_label`, `aggre_label`, `worse_label`, "
         f"`random_label1` to `3`; {_FILES}"
     ),
+    "colors8_objects": (
+        "229 photographs of objects, 256 x 256 pixels, with the number of their colour, from 0 to 7, in `labels`; "
+        f"{_FILES}"
+    ),
     "fashion_mnist_14k": (
         "14,000 images of Fashion-MNIST (github.com/zalandoresearch/fashion-mnist) as arrays of pixels: "
         "`train_images`, `train_labels`, `test_images`, `test_labels`"
@@ -87,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where vectors and campaigns are kept; remove what was made by code that has changed since",
     )
     parser.add_argument(
-        "--rows", type=int, help="only the first so many images of a set (suspicion; embed's quality)"
+        "--rows", type=int, help="only the first so many images of a set (suspicion; audit; embed's quality)"
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import typer
 
+from backend.cli.audit import audit
 from backend.cli.connect import connect
 from backend.cli.convert import convert
 from backend.cli.evaluate import evaluate
@@ -48,7 +49,7 @@ app = typer.Typer(
 Commands = tuple[Callable[..., None], ...]
 # in the order of `lineup --help`
 ON_PROJECTS: Commands = (serve, connect, doctor, refresh, status, versions, rollback, export, worker)
-ON_DATASETS: Commands = (convert, select, evaluate, propagate)
+ON_DATASETS: Commands = (convert, audit, select, evaluate, propagate)
 for command in ON_PROJECTS:
     app.command(rich_help_panel="A Label Studio project")(command)
 for command in ON_DATASETS:

@@ -18,6 +18,8 @@ from backend.tally import ERRORS, count
 
 log = logging.getLogger(__name__)
 
+Files = Mapping[str, tuple[str, bytes]]
+
 ATTEMPTS = 4
 BACKOFF = 0.5
 LONGEST_WAIT = 20.0
@@ -63,6 +65,7 @@ class LabelStudioClient:
         *,
         params: Mapping[str, Any] | None = None,
         json: Any = None,
+        files: Files | None = None,
         retry: bool | None = None,
         timeout: float | None = None,
     ) -> Any:
@@ -72,6 +75,8 @@ class LabelStudioClient:
         ----------
         path : str
             Path below the address of Label Studio, for example ``/api/projects/1/``.
+        files : mapping of field to (file name, bytes), optional
+            To upload, instead of ``json``.
         retry : bool, optional
             Whether a lost answer may be asked for again; by default for every method but POST. A connection
             that was never made is always tried again.
@@ -92,7 +97,7 @@ class LabelStudioClient:
         for attempt in range(1, ATTEMPTS + 1):
             last = attempt == ATTEMPTS
             try:
-                response = self._send(method, path, params, json, timeout or self.timeout)
+                response = self._send(method, path, params, json, files, timeout or self.timeout)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 count(ERRORS, "unreachable")
                 if last:
@@ -143,11 +148,23 @@ class LabelStudioClient:
         return release
 
     def _send(
-        self, method: str, path: str, params: Mapping[str, Any] | None, json: Any, timeout: float
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any] | None,
+        json: Any,
+        files: Files | None,
+        timeout: float,
     ) -> httpx.Response:
         headers = {"Accept": "application/json", "User-Agent": "lineup", **self.credentials.header()}
         request = httpx.Request(
-            method, self.url + path, params=params, json=json, headers=headers, extensions=timeouts(timeout)
+            method,
+            self.url + path,
+            params=params,
+            json=json,
+            files=files,
+            headers=headers,
+            extensions=timeouts(timeout),
         )
         response = self._transport.handle_request(request)
         response.request = request

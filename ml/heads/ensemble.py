@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,8 @@ class Ensemble:
         Training rows when the penalty was chosen.
     coordinates : (Basis, ndarray of float32, shape (n, s)) or None
         Centred and uncorrelated over the training rows.
+    members : dict of str to ndarray of float32, shape (n, K)
+        Out-of-sample log-probabilities of each member. Empty where they were not asked for.
     """
 
     head: Head
@@ -73,6 +75,7 @@ class Ensemble:
     penalty: float
     n_rows: int
     coordinates: tuple[Basis, np.ndarray] | None = None
+    members: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays to store: the head's, and under ``warm_`` what a later fit starts from."""
@@ -107,7 +110,13 @@ class Ensemble:
 
 
 def fit_ensemble(
-    X: np.ndarray, y: np.ndarray, n_classes: int, keys: Sequence[str], *, warm: Ensemble | None = None
+    X: np.ndarray,
+    y: np.ndarray,
+    n_classes: int,
+    keys: Sequence[str],
+    *,
+    warm: Ensemble | None = None,
+    keep_members: bool = False,
 ) -> Ensemble:
     """Fit logistic, ridge and nearest-neighbour members and predict each row without having seen it.
 
@@ -128,6 +137,8 @@ def fit_ensemble(
     warm : Ensemble, optional
         An earlier fit of nearly the same rows. Neighbours are updated, penalties kept, and the logistic member
         starts from its weights. One that does not fit is ignored.
+    keep_members : bool
+        Return what each member says, too.
 
     Raises
     ------
@@ -175,6 +186,7 @@ def fit_ensemble(
         ridge.penalty,
         warm.n_rows if warm is not None and steady else len(y),
         (basis, Z),
+        members if keep_members else {},
     )
 
 

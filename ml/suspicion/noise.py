@@ -49,13 +49,18 @@ class NoiseModel:
 
     def wrong(self, labels: np.ndarray, log_probs: np.ndarray) -> np.ndarray:
         """Return the posterior probability that each label is wrong, shape (n,)."""
+        wrong: np.ndarray = 1.0 - self.posterior(labels, log_probs, labels)
+        return wrong
+
+    def posterior(self, labels: np.ndarray, log_probs: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """Return the posterior probability that each row with its label is truly of a class, one a row, shape (n,)."""
         posterior = np.empty(len(labels))
         rows = max(1, (1 << 22) // log_probs.shape[1])
         for start in range(0, len(labels), rows):
             part = slice(start, start + rows)
             joint = softmax(self.exponent * log_probs[part] + self.bias) * self.transitions.T[labels[part]]
-            own = joint[np.arange(len(joint)), labels[part]]
-            posterior[part] = 1.0 - own / np.maximum(joint.sum(axis=1), 1e-300)
+            asked = joint[np.arange(len(joint)), classes[part]]
+            posterior[part] = asked / np.maximum(joint.sum(axis=1), 1e-300)
         return posterior
 
 

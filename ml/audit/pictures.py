@@ -1,0 +1,92 @@
+"""Small pictures of images: inside the report, and drawn with what was found on them."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from ml.audit.findings import Findings
+from ml.datasets.example import Example
+from ml.images import ImageError, ImageLimits, decode_reduced
+
+SIDE = 144  # pixels, in the report
+_DRAWN_SIDE = 320
+_TEXT = 15
+_LINE = 21
+_MARGIN = 8
+_QUALITY = 80
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_GIVEN, _SUGGESTED, _INK, _PAPER = "#b3261e", "#146c43", "#333333", "#ffffff"
+
+
+def thumbnail(example: Example, side: int = SIDE) -> Image.Image | None:
+    """Return an image at most ``side`` pixels wide and high, RGB; None where it cannot be read any more."""
+    if example.path is None:
+        return None
+    try:
+        image, _ = decode_reduced(example.path.read_bytes(), limits=ImageLimits(), side=side)
+    except (OSError, ImageError):
+        return None
+    if max(image.size) < side:  # tiny images are enlarged as they are, pixel by pixel
+        factor = max(1, side // max(image.size))
+        return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return image
+
+
+def data_uri(example: Example) -> str:
+    """Return a thumbnail as a data URI, empty where the image cannot be read any more."""
+    image = thumbnail(example)
+    if image is None:
+        return ""
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=_QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def draw_suspects(found: Findings, rows: Sequence[int], folder: Path) -> int:
+    """Draw images with ``given → suggested`` and the scores below, the most suspicious first; return how many.
+
+    Files are called by their place in the list and what is plain in their own names.
+    """
+    folder.mkdir()
+    drawn = 0
+    for place, row in enumerate(rows, 1):
+        example = found.examples[row]
+        picture = thumbnail(example, _DRAWN_SIDE)
+        if picture is None:
+            continue
+        stem = _UNSAFE.sub("_", Path(example.image).stem).strip("._")[:60] or "image"
+        _captioned(found, row, picture).save(folder / f"{place:04d}-{stem}.png")
+        drawn += 1
+    return drawn
+
+
+def _captioned(found: Findings, row: int, picture: Image.Image) -> Image.Image:
+    font = ImageFont.load_default(_TEXT)
+    given, suggested = (str(found.name(int(of[row]))) for of in (found.labels, found.suggestion))
+    scores = f"suspicion {found.suspicion[row]:.2f}   confidence {found.confidence[row]:.2f}"
+    lines = [f"given: {given}", f"suggested: {suggested}", scores, found.examples[row].image]
+    width = max(picture.width, _DRAWN_SIDE) + 2 * _MARGIN
+    canvas = Image.new("RGB", (width, picture.height + 3 * _MARGIN + _LINE * len(lines)), _PAPER)
+    canvas.paste(picture, ((width - picture.width) // 2, _MARGIN))
+    pen = ImageDraw.Draw(canvas)
+    for number, (line, colour) in enumerate(zip(lines, (_GIVEN, _SUGGESTED, _INK, _INK), strict=True)):
+        place = (_MARGIN, picture.height + 2 * _MARGIN + number * _LINE)
+        pen.text(place, _fitted(line, font, width - 2 * _MARGIN), colour, font)
+    return canvas
+
+
+def _fitted(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int) -> str:
+    """Cut a text to one line of so many pixels."""
+    text = " ".join(text.split())[:200]
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "...") > width:
+        text = text[:-1]
+    return text + "..."

@@ -1,0 +1,64 @@
+"""Where the files of an audit go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml.datasets.example import Dataset, DatasetError
+from ml.datasets.place import refuse_overwrite
+
+CORRECTED_LABELS = "corrected_labels.jsonl"
+
+
+@dataclass(frozen=True)
+class Places:
+    """The folder of the report and tables, and the file of corrected labels.
+
+    Attributes
+    ----------
+    folder : Path
+    corrected : Path
+        Beside the dataset, or in the folder.
+    """
+
+    folder: Path
+    corrected: Path
+
+    @classmethod
+    def of(cls, source: Path, out: Path | None) -> Places:
+        """Return where to write: into ``out``, or beside the dataset where that is None."""
+        if out is not None:
+            return cls(out, out / CORRECTED_LABELS)
+        source = source.absolute()
+        name = source.stem if source.is_file() else source.name
+        return cls(source.with_name(f"{name}-audit"), source.with_name(CORRECTED_LABELS))
+
+    @property
+    def inside(self) -> bool:
+        """Whether the corrected labels are in the folder."""
+        return self.corrected.parent == self.folder
+
+    def check(self, dataset: Dataset, *, force: bool) -> None:
+        """See that nothing is written over, before any work is done.
+
+        Raises
+        ------
+        FileExistsError
+            As `ml.datasets.place.refuse_overwrite`.
+        DatasetError
+            If the dataset itself is where the audit is to be written.
+        """
+        folder, corrected = self.folder.resolve(), self.corrected.resolve()
+        source = dataset.source.resolve()
+        images = (one.path.resolve() for one in dataset if one.path) if folder.exists() else ()
+        if (
+            source == corrected
+            or source.is_relative_to(folder)
+            or any(p.is_relative_to(folder) for p in images)
+        ):
+            raise DatasetError(
+                f"the audit of {dataset.source} would be written over it: choose another --out"
+            )
+        refuse_overwrite(self.folder, force=force)
+        refuse_overwrite(self.corrected, force=force)
