@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import typer
 
+from backend.cli.clean import clean
+from backend.cli.config import config
 from backend.cli.connect import connect
 from backend.cli.convert import convert
 from backend.cli.export import export
+from backend.cli.predict import predict
 from backend.cli.refresh import refresh
 from backend.cli.serve import serve
+from backend.cli.split import split
 from backend.cli.status import status
+from backend.cli.train import train
 from backend.cli.versions import rollback, versions
 from backend.cli.worker import worker
 from backend.doctor.command import doctor
@@ -41,5 +46,8 @@ app = typer.Typer(
 )
 
 # in the order of `lineup --help`
-for command in (serve, connect, doctor, refresh, status, versions, rollback, export, worker, convert):
+for command in (
+    serve, connect, doctor, refresh, status, versions, rollback, export, worker,
+    convert, clean, split, config, train, predict,
+):  # fmt: skip
     app.command()(command)
