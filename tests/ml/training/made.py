@@ -40,3 +40,12 @@ def digits(folder: Path, count: int | None = None) -> list[Example]:
         Image.fromarray((image * (255 / 16)).astype(np.uint8)).save(path)
         examples.append(Example(path.name, str(label), path, f"digit {number}"))
     return examples
+
+
+def scrambled(folder: Path, count: int) -> None:
+    """Digits whose pixels are shuffled, each in its own way, as files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    for number, image in enumerate(load_digits().images[500 : 500 + count]):
+        pixels = rng.permuted((image * (255 / 16)).astype(np.uint8).ravel()).reshape(8, 8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
