@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from benchmarks import data, embed, loop, multilabel, priority, scaling, suspicion
+from benchmarks import data, embed, loop, multilabel, priority, scaling, suspicion, training
 from benchmarks.report import RESULTS, console, load, save
 
 # one line a benchmark: a module with `add_arguments`, `run`, `sheets` and `plot`
@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, ModuleType] = {
     "loop": loop,
     "priority": priority,
     "scaling": scaling,
+    "training": training,
 }
 
 
