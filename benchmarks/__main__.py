@@ -12,7 +12,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from benchmarks import audit, data, embed, load, loop, multilabel, priority, scaling, shards, suspicion
+from benchmarks import (
+    audit,
+    data,
+    embed,
+    load,
+    loop,
+    multilabel,
+    priority,
+    scaling,
+    shards,
+    suspicion,
+    training,
+)
 from benchmarks.report import RESULTS, console, save
 from benchmarks.report import load as load_results
 
@@ -27,6 +39,7 @@ BENCHMARKS: dict[str, ModuleType] = {
     "scaling": scaling,
     "shards": shards,
     "audit": audit,
+    "training": training,
 }
 
 

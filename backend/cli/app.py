@@ -7,15 +7,20 @@ from collections.abc import Callable
 import typer
 
 from backend.cli.audit import audit
+from backend.cli.clean import clean
+from backend.cli.config import config
 from backend.cli.connect import connect
 from backend.cli.convert import convert
 from backend.cli.evaluate import evaluate
 from backend.cli.export import export
+from backend.cli.predict import predict
 from backend.cli.propagate import propagate
 from backend.cli.refresh import refresh
 from backend.cli.select import select
 from backend.cli.serve import serve
+from backend.cli.split import split
 from backend.cli.status import status
+from backend.cli.train import train
 from backend.cli.versions import rollback, versions
 from backend.cli.worker import worker
 from backend.doctor.command import doctor
@@ -49,7 +54,9 @@ app = typer.Typer(
 Commands = tuple[Callable[..., None], ...]
 # in the order of `lineup --help`
 ON_PROJECTS: Commands = (serve, connect, doctor, refresh, status, versions, rollback, export, worker)
-ON_DATASETS: Commands = (convert, audit, select, evaluate, propagate)
+ON_DATASETS: Commands = (
+    convert, audit, clean, select, evaluate, propagate, split, config, train, predict,
+)  # fmt: skip
 for command in ON_PROJECTS:
     app.command(rich_help_panel="A Label Studio project")(command)
 for command in ON_DATASETS:

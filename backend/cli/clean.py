@@ -1,0 +1,129 @@
+"""`lineup clean`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backend.cli.common import clear_errors, console
+from backend.cli.datasets import Backbone, Cache, Force, Seed, Skip, embed, load_embedder, tell_problems
+from backend.cli.reading import ImageColumn, Images, LabelColumn, ReadAs, load
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ml.cleaning import Worth
+
+
+def clean(
+    source: Annotated[Path, typer.Argument(metavar="DATASET", help="File or folder to read.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="List of the images that do not belong.")] = Path(
+        "outliers.csv"
+    ),
+    method: Annotated[
+        str, typer.Option(help="Whose list is written: knn_distance, dbscan or isolation_forest.")
+    ] = "knn_distance",
+    junk: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Images that do not belong, to see which method finds them."),
+    ] = None,
+    kept: Annotated[
+        Path | None, typer.Option("--kept", metavar="OUT", help="Also write the dataset without them.")
+    ] = None,
+    backbone: Backbone = "auto",
+    cache: Cache = None,
+    read_as: ReadAs = "",
+    images: Images = None,
+    image_column: ImageColumn = "",
+    label_column: LabelColumn = "",
+    seed: Seed = 0,
+    skip_problems: Skip = False,
+    force: Force = False,
+) -> None:
+    """List images that do not belong in a dataset, by their vectors; the dataset stays as it is.
+
+    With --junk, images known not to belong are mixed in for the scoring, and a table says how well each method tells
+    them from the others.
+
+    Example: `lineup clean photos/ --junk other-photos/`
+
+    Example: `lineup clean labels.csv --method dbscan --kept clean.csv`
+    """
+    with clear_errors():
+        from ml.cleaning import judge_outliers, listed_rows, score_outliers
+        from ml.datasets import Dataset, read_dataset, write_dataset
+        from ml.datasets.place import refuse_overwrite
+        from ml.outliers import make_outliers
+
+        make_outliers(method)
+        for path in filter(None, (out, kept)):
+            refuse_overwrite(path, force=force)
+        dataset = load(source, read_as, images, image_column, label_column, skip_problems)
+        planted = read_dataset(junk, skip_problems=skip_problems) if junk else None
+        embedder = load_embedder(backbone)
+        own = embed(dataset, embedder, cache, skip_problems=skip_problems, what=source.name)
+        vectors, problems = own.vectors, own.problems
+        if planted is not None:
+            strange = embed(
+                Dataset(planted.source, planted.examples),
+                embedder,
+                cache,
+                skip_problems=skip_problems,
+                what="junk",
+            )
+            vectors, problems = _stack(vectors, strange.vectors), [*problems, *strange.problems]
+        with console.status("scoring"):
+            scores = score_outliers(vectors, seed=seed)
+        count = len(own.examples)
+        rows = [row for row in listed_rows(scores[method]).tolist() if row < count]
+        marked = [
+            replace(
+                own.examples[row],
+                more={
+                    **own.examples[row].more,
+                    **{name: round(float(one[row]), 4) for name, one in scores.items()},
+                },
+            )
+            for row in rows
+        ]
+        write_dataset(marked, out, format="csv", force=force)
+        console.print(
+            f"Wrote {len(marked)} of {count} images that do not belong by {method} to {out}.",
+            highlight=False,
+            soft_wrap=True,
+        )
+        if kept is not None:
+            out_of_it = set(rows)
+            rest = [example for row, example in enumerate(own.examples) if row not in out_of_it]
+            write_dataset(rest, kept, force=force)
+            console.print(f"Wrote the other {len(rest)} to {kept}.", highlight=False, soft_wrap=True)
+        if planted is not None:
+            import numpy as np
+
+            is_junk = np.arange(len(vectors)) >= count
+            _tell({name: judge_outliers(one, is_junk) for name, one in scores.items()}, is_junk)
+        tell_problems(problems)
+
+
+def _stack(own: np.ndarray, strange: np.ndarray) -> np.ndarray:
+    import numpy as np
+
+    return np.concatenate([own, strange])
+
+
+def _tell(worth: dict[str, Worth], is_junk: np.ndarray) -> None:
+    from rich.table import Table
+
+    title = f"{int(is_junk.sum())} planted among {len(is_junk)} images ({is_junk.mean():.1%})"
+    table = Table(
+        "method", "average precision", "precision at so many", "listed", "precision", "recall", title=title
+    )
+    for name, one in sorted(worth.items(), key=lambda item: -item[1].average_precision):
+        figures = (one.average_precision, one.precision_at_junk, one.listed, one.precision, one.recall)
+        table.add_row(
+            name, *(f"{value:.3f}" if isinstance(value, float) else str(value) for value in figures)
+        )
+    console.print(table)

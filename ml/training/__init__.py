@@ -1,0 +1,1 @@
+"""Training networks end to end: see docs/training.md."""

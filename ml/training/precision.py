@@ -1,0 +1,41 @@
+"""Half precision in training: where the processor is made for it, with scaled gradients where they need it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+import torch
+
+from ml.embedders.precision import half_type
+
+_TYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Precision:
+    """How a forward pass is computed.
+
+    Parameters
+    ----------
+    name : str
+        ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+    device : torch.device
+
+    Raises
+    ------
+    ValueError
+        If the device cannot train in it.
+    """
+
+    def __init__(self, name: str, device: torch.device) -> None:
+        if name == "fp16" and device.type != "cuda":
+            raise ValueError("Training.precision: fp16 needs a GPU; on a processor take auto, bf16 or fp32")
+        self.dtype = half_type(device.type) if name == "auto" else _TYPES[name]
+        self._device = device.type
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
+
+    def __call__(self) -> AbstractContextManager[None]:
+        """Return the context of a forward pass."""
+        context: AbstractContextManager[None] = torch.autocast(
+            self._device, dtype=self.dtype, enabled=self.dtype is not None
+        )
+        return context

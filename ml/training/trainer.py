@@ -1,0 +1,354 @@
+"""The training of one network: epochs, steps, and what is kept of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from timm.utils import ModelEmaV3
+from torch import nn
+from torch.utils.data import DataLoader
+
+from ml.embedders.threads import usable_cpus
+from ml.training.augment import Changed, image_seed, plain_transform, training_transform
+from ml.training.batches import EpochBatches
+from ml.training.config import TrainingConfig
+from ml.training.losses import make_loss
+from ml.training.material import Material
+from ml.training.metrics import judge_classifier
+from ml.training.mixing import make_mixing
+from ml.training.network import Built, freeze_backbone
+from ml.training.optimizer import make_optimizer, pack_optimizer, unpack_optimizer
+from ml.training.precision import Precision
+from ml.training.processes import Processes
+from ml.training.schedules import Schedule
+from ml.training.tensor_file import below, read_tensors, write_tensors
+
+_TOLD = 0.2  # seconds between two reports
+
+
+class TrainingError(ValueError):
+    """A training cannot go on; the message says why and what to change."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where a training stands, for a progress bar."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    images_per_second: float
+    record: dict[str, Any] | None = None
+
+
+Report = Callable[[Moment], None]
+
+
+class Keeper(Protocol):
+    """What keeps a training: see `ml.training.run.RunFolder`."""
+
+    checkpoint: Path
+
+    def keep_epoch(self, record: dict[str, Any], history: list[dict[str, Any]], trainer: Trainer) -> None:
+        """Keep what an epoch was worth."""
+        ...
+
+    def keep_best(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        """Keep the weights, the best so far."""
+        ...
+
+
+@dataclass
+class Progress:
+    """All of a training that is not in tensors; JSON has it.
+
+    Attributes
+    ----------
+    epoch, step : int
+        Epochs that are done, and steps of the one that is not.
+    loss, seconds : float
+        Sum over these steps.
+    history : list of dict
+        A record an epoch.
+    best : list of float
+        Macro F1 and negative log-loss of the best epoch.
+    idle : int
+        Epochs since then.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    loss: float = 0.0
+    seconds: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: list[float] = field(default_factory=lambda: [-1.0, 0.0])
+    idle: int = 0
+
+
+class Trainer:
+    """Trains one network.
+
+    All chance hangs on the seed, the epoch and the step: a training that is taken up again from a checkpoint, even
+    in the middle of an epoch, does the same steps as one that was never stopped.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    built : Built
+        The network, that is changed.
+    material : Material
+    processes : Processes
+    keeper : Keeper, optional
+        Where checkpoints go; without one nothing is kept.
+    report : callable, optional
+        Told of the progress.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        built: Built,
+        material: Material,
+        processes: Processes,
+        *,
+        keeper: Keeper | None = None,
+        report: Report | None = None,
+    ) -> None:
+        self.config, self.material, self.built = config, material, built
+        self.processes, self.keeper, self.report = processes, keeper, report
+        training, self.device = config.training, processes.device
+        self._layout = torch.channels_last if training.channels_last else torch.contiguous_format
+        self.network: nn.Module = built.network.to(self.device, memory_format=self._layout)
+        self._precision = Precision(training.precision, self.device)
+        targets = material.targets[material.train]
+        self._batches = EpochBatches(
+            material.train, targets, training.batch_size, seed=training.seed,
+            weighted=training.weighted_sampler, rank=processes.rank, world=processes.world,
+        )  # fmt: skip
+        classes = len(material.classes)
+        self._targets = torch.from_numpy(material.targets).to(self.device)
+        self._loss = make_loss(training, targets, classes).to(self.device)
+        self._mixing = make_mixing(training, classes)
+        self._optimizer = make_optimizer(self.network, built.head, training)
+        self._schedule = Schedule(self._optimizer, training, self._batches.steps)
+        self._ema = ModelEmaV3(self.network, decay=training.ema, use_warmup=True) if training.ema else None
+        self._plain = plain_transform(config.dataset.transform)
+        self._images = Changed(
+            material.pixels, training_transform(config.dataset.transform, built.preprocess.shape)
+        )
+        self.progress = Progress()
+        self._saved = time.monotonic()
+        self._wrapped: nn.Module | None = None
+
+    @property
+    def judge(self) -> nn.Module:
+        """The network that is judged and kept: the running mean of weights where there is one."""
+        module: nn.Module = self._ema.module if self._ema is not None else self.network
+        return module
+
+    def fit(self) -> Progress:
+        """Train all epochs, from the checkpoint if there is one.
+
+        Raises
+        ------
+        TrainingError
+            If the loss is no longer a number.
+        OSError
+            If a checkpoint cannot be written.
+        """
+        if self.keeper is not None and self.keeper.checkpoint.exists():
+            self._load(self.keeper.checkpoint)
+        training = self.config.training
+        while self.progress.epoch < training.epochs and not self._tired():
+            self._set_phase()
+            rate = self._schedule.rate()
+            self._train_epoch()
+            self._end_epoch(rate)
+        return self.progress
+
+    def probabilities(self, rows: np.ndarray) -> np.ndarray:
+        """Return the probabilities of the classes for cached images, float32 of shape (len(rows), classes)."""
+        processes = self.processes
+        network = self.judge
+        processes.share_buffers(network)
+        network.eval()
+        own = rows[processes.rank :: processes.world]
+        size = max(self.config.training.batch_size, 32)
+        parts = [self._judge(network, own[at : at + size]) for at in range(0, len(own), size)]
+        empty = np.zeros((0, len(self.material.classes)), dtype=np.float32)
+        return processes.gather(np.concatenate([empty, *parts]), len(rows))
+
+    def changed_images(self, count: int) -> np.ndarray:
+        """Return training images as the network sees them, uint8 of shape (count, height, width, 3)."""
+        rows = self.material.train[:count]
+        seed = self.config.training.seed
+        images, _ = self._images.__getitems__([(int(row), image_seed(seed, int(row))) for row in rows])
+        return images.numpy()
+
+    @torch.no_grad()
+    def _judge(self, network: nn.Module, rows: np.ndarray) -> np.ndarray:
+        images = torch.from_numpy(self.material.pixels[rows])
+        if self._plain is not None:
+            images = self._plain(images.movedim(-1, 1)).movedim(1, -1)
+        with self._precision():
+            logits = network(self._input(images))
+        return logits.float().softmax(dim=1).cpu().numpy()
+
+    def _input(self, images: torch.Tensor) -> torch.Tensor:
+        pixels = images.to(self.device, non_blocking=True)
+        return self.built.normalise(pixels).contiguous(memory_format=self._layout)
+
+    def _tired(self) -> bool:
+        patience = self.config.training.early_stop
+        return bool(patience) and self.progress.idle >= patience
+
+    def _set_phase(self) -> None:
+        """Freeze or unfreeze; in parallel, the gradients that are averaged are those of what learns."""
+        frozen = self.progress.epoch < self.config.training.freeze_epochs
+        if self._wrapped is None or self.progress.epoch == self.config.training.freeze_epochs:
+            freeze_backbone(self.network, self.built.head, frozen=frozen)
+            self._wrapped = self.processes.wrap(self.network)
+        self._wrapped.train(not frozen)
+        for name in {name.rpartition(".")[0] for name in self.built.head}:
+            self.network.get_submodule(name).train()
+
+    def _train_epoch(self) -> None:
+        training, progress = self.config.training, self.progress
+        self._batches.epoch, self._batches.skip = progress.epoch, progress.step
+        began, seen, told = time.monotonic(), 0, 0.0
+        earlier, total = progress.loss, torch.zeros((), device=self.device)
+        for images, rows in self._loader():
+            loss = self._step(images, rows)
+            total += loss
+            seen += len(rows) * self.processes.world
+            progress.step += 1
+            now = time.monotonic()
+            due = now - self._saved > 60 * training.checkpoint_minutes
+            last = progress.step == self._batches.steps
+            if due or last or now - told > _TOLD:
+                told = now
+                progress.loss = earlier + float(total)
+                if not np.isfinite(progress.loss):
+                    raise TrainingError(
+                        f"the loss is {progress.loss} in epoch {progress.epoch + 1}, step {progress.step}: "
+                        "lower Training.lr, or set Training.clip or a longer Training.warmup"
+                    )
+                self._tell(seen / max(now - began, 1e-9))
+            if due and not last:
+                progress.seconds += now - began
+                began, seen = now, 0
+                self._save()
+        progress.seconds += time.monotonic() - began
+
+    def _step(self, images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        training, progress = self.config.training, self.progress
+        # whatever drops out or is mixed depends on the step alone
+        torch.manual_seed(image_seed(training.seed, progress.epoch, progress.step, self.processes.rank))
+        batch, targets = self._input(images), self._targets[rows.to(self.device)]
+        if self._mixing is not None:
+            batch, targets = self._mixing(batch, targets)
+        assert self._wrapped is not None
+        with self._precision():
+            loss: torch.Tensor = self._loss(self._wrapped(batch), targets)
+        scaler = self._precision.scaler
+        self._optimizer.zero_grad(set_to_none=True)
+        scaler.scale(loss).backward()
+        if training.clip:
+            scaler.unscale_(self._optimizer)
+            nn.utils.clip_grad_norm_(self.network.parameters(), training.clip)
+        scaler.step(self._optimizer)
+        scaler.update()
+        self._schedule.step()
+        if self._ema is not None:
+            self._ema.update(self.network, step=progress.epoch * self._batches.steps + progress.step)
+        return loss.detach()
+
+    def _end_epoch(self, rate: float) -> None:
+        progress, steps = self.progress, self._batches.steps
+        record: dict[str, Any] = {
+            "epoch": progress.epoch + 1,
+            "lr": rate,
+            "train_loss": progress.loss / steps,
+            "seconds": progress.seconds,
+            "images_per_second": steps
+            * self._batches.size
+            * self.processes.world
+            / max(progress.seconds, 1e-9),
+        }
+        valid, better = self.material.valid, True
+        if len(valid):
+            targets = self.material.targets[valid]
+            found = judge_classifier(self.probabilities(valid), targets, len(self.material.classes))
+            record |= found
+            worth = [found["macro_f1"], -found["log_loss"]]
+            better = worth > progress.best
+            progress.idle = 0 if worth[0] > progress.best[0] else progress.idle + 1
+            progress.best = max(worth, progress.best)
+            self._schedule.epoch_end(found["macro_f1"])
+        progress.history.append(record)
+        progress.epoch, progress.step, progress.loss, progress.seconds = progress.epoch + 1, 0, 0.0, 0.0
+        if self.keeper is not None and self.processes.first:
+            if better:
+                self.keeper.keep_best(self, record)
+            self._save()
+            self.keeper.keep_epoch(record, progress.history, self)
+        self._tell(record["images_per_second"], record)
+
+    def _loader(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        workers = self.config.training.num_workers
+        if workers is None:
+            spare = usable_cpus() // self.processes.world - 1
+            workers = min(8, spare) if self._images.transform is not None and spare > 0 else 0
+        cuda = self.device.type == "cuda"
+        loader: DataLoader[Any] = DataLoader(
+            self._images, batch_sampler=self._batches, num_workers=workers, collate_fn=_as_is, pin_memory=cuda
+        )
+        return iter(loader)
+
+    def _tell(self, speed: float, record: dict[str, Any] | None = None) -> None:
+        if self.report is not None and self.processes.first:
+            progress, training = self.progress, self.config.training
+            epoch = progress.epoch if record else progress.epoch + 1
+            step = self._batches.steps if record else progress.step
+            self.report(Moment(epoch, training.epochs, step, self._batches.steps, speed, record))
+
+    def _save(self) -> None:
+        self._saved = time.monotonic()
+        if self.keeper is None or not self.processes.first:
+            return
+        optimizer, groups = pack_optimizer(self._optimizer)
+        parts = {"network": self.network.state_dict(), "optimizer": optimizer}
+        if self._ema is not None:
+            parts["ema"] = self._ema.module.state_dict()
+        tensors = {f"{part}.{name}": value for part, state in parts.items() for name, value in state.items()}
+        about = {
+            "progress": vars(self.progress),
+            "groups": groups,
+            "schedule": self._schedule.state_dict(),
+            "scaler": self._precision.scaler.state_dict(),
+        }
+        write_tensors(self.keeper.checkpoint, tensors, about)
+
+    def _load(self, path: Path) -> None:
+        tensors, about = read_tensors(path)
+        try:
+            self.network.load_state_dict(below(tensors, "network"))
+        except RuntimeError as error:
+            raise TrainingError(f"checkpoint {path} does not fit the run's network: {error}") from error
+        if self._ema is not None:
+            self._ema.module.load_state_dict(below(tensors, "ema"))
+        unpack_optimizer(self._optimizer, below(tensors, "optimizer"), about["groups"])
+        self._schedule.load_state_dict(about["schedule"])
+        self._precision.scaler.load_state_dict(about["scaler"])
+        self.progress = Progress(**about["progress"])
+
+
+def _as_is(batch: Any) -> Any:
+    return batch
