@@ -41,10 +41,6 @@ SETS = {
         "14,000 images of Fashion-MNIST (github.com/zalandoresearch/fashion-mnist) as arrays of pixels: "
         "`train_images`, `train_labels`, `test_images`, `test_labels`"
     ),
-    "colors8_objects": (
-        "photos of objects, 256 x 256 pixels, `labels` into the eight colours of `class_names`, and `split` with train or "
-        f"test; {_FILES}"
-    ),
     "flowers5_128": (
         "the photographs of TensorFlow's flowers tutorial (www.tensorflow.org/datasets/catalog/tf_flowers), 128 x 128 "
         f"pixels, with `labels` from 0 to 4; {_FILES}"
