@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sqlite3
 from collections.abc import AsyncIterator, Callable
@@ -41,6 +42,8 @@ from backend.storage import explain, find_problem
 log = logging.getLogger(__name__)
 
 SETUP_FILE = "setup.json"
+# predictions at work at a time, of the forty threads there are: others may wait for images, events must not
+PREDICTING = 8
 
 
 class Service:
@@ -201,6 +204,8 @@ def create_app(settings: Settings, queue: RefreshQueue | None = None) -> FastAPI
 
 
 def _add_routes(app: FastAPI, service: Service, rates: Rates, refused: Callable[[str], None]) -> None:
+    predicting = asyncio.Semaphore(PREDICTING)
+
     @app.get("/")
     @app.get("/health")
     def health() -> JSONResponse:
@@ -217,7 +222,8 @@ def _add_routes(app: FastAPI, service: Service, rates: Rates, refused: Callable[
     @app.post("/predict", openapi_extra=describe_body(PredictBody))
     async def predict(request: Request) -> JSONResponse:
         raw = await request.body()
-        return JSONResponse(await run_in_threadpool(service.predict, raw))
+        async with predicting:
+            return JSONResponse(await run_in_threadpool(service.predict, raw))
 
     @app.post("/webhook", openapi_extra=describe_body(WebhookBody))
     async def webhook(request: Request) -> JSONResponse:

@@ -17,6 +17,8 @@ CREATE TABLE IF NOT EXISTS hints (
 CREATE INDEX IF NOT EXISTS hints_project ON hints (project, id);
 """
 HINTS_FILE = "hints.sqlite"
+# seconds to wait for another process
+PATIENCE = 5.0
 
 
 class HintStore:
@@ -118,9 +120,18 @@ class HintStore:
 
 def _connect(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
-    db = sqlite3.connect(path, timeout=5, check_same_thread=False, isolation_level=None)
+    db = sqlite3.connect(path, timeout=PATIENCE, check_same_thread=False, isolation_level=None)
+    deadline = time.monotonic() + PATIENCE
     try:
-        db.execute("PRAGMA journal_mode=WAL")
+        while True:
+            try:
+                db.execute("PRAGMA journal_mode=WAL")
+                break
+            except sqlite3.OperationalError as error:
+                # SQLite does not wait here for another process that does the same
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
         db.execute("PRAGMA synchronous=NORMAL")
         db.executescript(_SCHEMA)
     except BaseException:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import os
 import re
 import time
-import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,19 +117,14 @@ class Bucket:
         self._ask("written", lambda: self._fs.pipe_file(self._path(name), data))
 
     def fetch(self, name: str, target: Path) -> None:
-        """Copy an object into a file, which appears whole or not at all.
+        """Copy an object into a file; a failure may leave half of it.
 
         Raises
         ------
         Vanished
             If there is none.
         """
-        tmp = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-        try:
-            self._ask("read", lambda: self._fs.get_file(self._path(name), str(tmp)), name)
-            os.replace(tmp, target)
-        finally:
-            tmp.unlink(missing_ok=True)
+        self._ask("read", lambda: self._fs.get_file(self._path(name), str(target)), name)
 
     def push(self, source: Path, name: str) -> None:
         """Write a file as an object in one step, however large it is, with little of it in memory."""

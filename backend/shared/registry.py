@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import time
+import uuid
 from pathlib import Path
 
 from backend.registry import UNTRAINED, Version, VersionNotFound, VersionRegistry, is_version
@@ -132,8 +134,14 @@ class SharedRegistry(VersionRegistry):
         )
 
     def _fetch(self, version_id: str, name: str) -> None:
-        (self.root / version_id).mkdir(parents=True, exist_ok=True)
-        self._objects.fetch(f"versions/{version_id}/{name}", self.root / version_id / name)
+        folder = self.root / version_id
+        folder.mkdir(parents=True, exist_ok=True)
+        tmp = folder / f".{name}.{uuid.uuid4().hex}"
+        try:
+            self._objects.fetch(f"versions/{version_id}/{name}", tmp)
+            os.replace(tmp, folder / name)
+        finally:
+            tmp.unlink(missing_ok=True)
 
     def _serve_here(self, version_id: str) -> None:
         """Remember here what is served, for the time when the store is away."""

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 LOOK_EVERY = 1.0
 # seconds between pushes of a snapshot while a refresh goes on, and how many times as long as the last one took
 PUSH_EVERY, PUSH_SHARE = 60.0, 10.0
-_PLACE = "shared.json"
+_PLACE, _FETCHED = "shared.json", ".fetched.sqlite.gz"
 _TRIES = 5
 
 
@@ -105,9 +105,9 @@ class Turns:
         Raises
         ------
         LeaseLost
-            If somebody has taken the project since.
+            If somebody has written since this turn began.
         """
-        if any(stage.turn > (self._turn or 0) for stage in self._list()):
+        if set(self._list()) - set(self._stages):
             raise LeaseLost(f"project {self._project_id} has been taken by another process")
         self._add("writing", b"")
 
@@ -154,12 +154,14 @@ class Turns:
             Ask now, and raise `SharedFolderError` if nobody answers, rather than be content with what is here.
         """
         newest = self._newest.ask() if strict else self._newest.get()
-        if newest is None or newest == self._place().base:
+        if newest is None or not self._is_news(newest):
             return
         try:
             with self._looking, project_lock(self._folder) as held:
-                if held:
-                    self._catch_up()
+                newest = self._newest.ask()
+                if held and newest is not None and self._is_news(newest):
+                    self._install(newest)
+                    self._note(_Place(base=newest.name))
         except (SharedFolderError, Vanished) as error:
             if strict:
                 raise
@@ -190,39 +192,43 @@ class Turns:
             mine = place.turn == newest.turn and place.writer == newest.writer
             if newest.name == place.base or mine:
                 return False
-            snapshots = [stage for stage in self._stages if stage.is_snapshot]
             try:
-                self._install(snapshots[-1] if snapshots else None, newest)
-                return True
+                if snapshots := [stage for stage in self._stages if stage.is_snapshot]:
+                    self._install(snapshots[-1])
             except Vanished:  # its successor is in the next listing
                 if not left:
                     raise
+                continue
+            if not newest.is_snapshot:
+                log.warning(
+                    "project %d: a publish elsewhere did not end: what stands is read anew", self._project_id
+                )
+                SnapshotStore(self._folder / SNAPSHOT).set_meta(PUBLISHING, True)
+            self._note(_Place(base=newest.name))
+            return True
         return False
 
-    def _install(self, snapshot: Stage | None, newest: Stage) -> None:
-        database = self._folder / SNAPSHOT
-        if snapshot is not None:
-            packed = self._folder / f".fetched-{uuid.uuid4().hex}.sqlite.gz"
-            try:
-                self._objects.fetch(f"snapshot/{snapshot.name}", packed)
-                unpack(packed, database)
-            finally:
-                packed.unlink(missing_ok=True)
-        store = SnapshotStore(database)
-        if newest != snapshot:
-            log.warning(
-                "project %d: a publish elsewhere did not end: what stands is read anew", self._project_id
-            )
-            store.set_meta(PUBLISHING, True)
-        self._note(_Place(base=newest.name))
+    def _install(self, snapshot: Stage) -> None:
+        """Make the snapshot here what one of them says; for who has the folder's lock."""
+        packed = self._folder / _FETCHED
+        try:
+            self._objects.fetch(f"snapshot/{snapshot.name}", packed)
+            unpack(packed, self._folder / SNAPSHOT)
+        finally:
+            packed.unlink(missing_ok=True)
+        SnapshotStore(self._folder / SNAPSHOT)  # of an earlier Lineup, perhaps: brought up to date
+
+    def _is_news(self, snapshot: Stage) -> bool:
+        """Tell whether a snapshot has what the one here has not."""
+        return snapshot.name > self._place().base
 
     def _list(self) -> list[Stage]:
         stages = [Stage.parse(entry.name) for entry in self._objects.list("snapshot")]
         return sorted(stage for stage in stages if stage is not None)
 
-    def _ask_newest(self) -> str | None:
-        stages = self._list()
-        return stages[-1].name if stages else None
+    def _ask_newest(self) -> Stage | None:
+        snapshots = [stage for stage in self._list() if stage.is_snapshot]
+        return snapshots[-1] if snapshots else None
 
     def _place(self) -> _Place:
         try:

@@ -6,13 +6,17 @@ import base64
 import hmac
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 
 from backend.app import create_app
+from tests.backend.served import serving
 from tests.backend.trained import CONFIG, HintList, Trained, make_project, make_settings
 
 SETUP = {"project": "7.1795212351", "schema": CONFIG, "hostname": "http://x", "access_token": "t"}
@@ -208,6 +212,29 @@ def test_a_folder_that_cannot_be_written_is_told_as_such(trained: Trained, hints
     answer = client(trained.settings, hints).post("/webhook", json={"action": "X", "project": {"id": 7}})
     assert answer.status_code == 503
     assert "MODEL_DIR" in answer.json()["detail"]
+
+
+def test_predictions_that_take_long_hold_up_nothing_else(
+    trained: Trained, hints: HintList, monkeypatch: pytest.MonkeyPatch
+):
+    app, release = create_app(trained.settings, hints), threading.Event()
+    monkeypatch.setattr(app.state.service.predictor, "predict", lambda *_: release.wait(60) and [])
+    event = {"action": "ANNOTATION_CREATED", "project": {"id": 7}}
+
+    def predict(number: int) -> int:
+        return httpx.post(f"{url}/predict", json={"tasks": []}, timeout=60, trust_env=False).status_code
+
+    with serving(app) as port, ThreadPoolExecutor(60) as people:
+        url = f"http://127.0.0.1:{port}"
+        waiting = [people.submit(predict, number) for number in range(60)]
+        try:
+            for _ in range(20):
+                assert httpx.post(f"{url}/webhook", json=event, timeout=5, trust_env=False).status_code == 200
+            assert httpx.get(f"{url}/health", timeout=5, trust_env=False).status_code == 200
+            assert not any(one.done() for one in waiting)
+        finally:
+            release.set()
+        assert {one.result() for one in waiting} == {200}
 
 
 def test_the_queue_lives_as_long_as_the_application(settings, hints: HintList):

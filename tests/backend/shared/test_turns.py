@@ -193,6 +193,36 @@ def test_a_reader_beside_a_worker_leaves_its_snapshot_alone(process: Process) ->
     assert store(reader).get_meta("value") == "b"
 
 
+def test_a_reader_during_a_publish_takes_it_for_nothing_else(process: Process, s3: S3Server) -> None:
+    one, reader = worked(process("one"), "a"), process("reader")
+    one.take()
+    store(one).set_meta(PUBLISHING, True)
+    one.turns.announce()
+    reader.turns.freshen(strict=True)
+    assert store(reader).get_meta("value") == "a"
+    assert not store(reader).get_meta(PUBLISHING), "that is for who takes over"
+    begun = len(s3.seen)
+    reader.turns.freshen(strict=True)
+    assert not [path for _, path in s3.seen[begun:] if "sqlite" in path]
+    taker = process("reader")
+    taker.take()
+    assert store(taker).get_meta(PUBLISHING) is True
+
+
+def test_who_was_stopped_for_long_does_not_write_after_another_one(process: Process) -> None:
+    """Whatever their clocks said when they began."""
+    worked(process("one"), "a")
+    stale, other = process("stale"), process("other")
+    stale.take()
+    other.take()
+    store(other).set_meta("value", "b")
+    other.turns.announce()
+    other.turns.push()
+    with pytest.raises(LeaseLost, match="taken by another process"):
+        stale.turns.announce()
+    other.turns.announce()
+
+
 def test_a_snapshot_is_pushed_now_and_then_while_it_lasts(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
