@@ -16,6 +16,8 @@ from fastapi.responses import JSONResponse
 from backend import __version__
 from backend.auth import AuthMiddleware, event_allowed
 from backend.doctor.knock import REFUSED, answer_knock, is_knock
+from backend.errands.routes import add_routes
+from backend.errands.runner import ErrandRunner
 from backend.jobs.base import QueueUnavailable, RefreshQueue
 from backend.jobs.open import open_queue
 from backend.limits import LimitsMiddleware
@@ -169,14 +171,18 @@ def create_app(settings: Settings, queue: RefreshQueue | None = None) -> FastAPI
     """
     queue = queue or open_queue(settings)
     service = Service(settings, queue)
+    errands = ErrandRunner(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         queue.start()
+        if settings.data_root is not None:
+            errands.start()
         try:
             yield
         finally:
             service.predictor.close()
+            await run_in_threadpool(errands.stop)
             await run_in_threadpool(queue.stop)
 
     app = FastAPI(
@@ -200,6 +206,7 @@ def create_app(settings: Settings, queue: RefreshQueue | None = None) -> FastAPI
     app.state.service = service
     _add_errors(app, service)
     _add_routes(app, service, rates, refused)
+    add_routes(app, errands, settings.data_root)
     return app
 
 

@@ -180,6 +180,10 @@ class Settings(BaseSettings):
         description="With `REDIS_URL`: seconds after which one refresh is broken off and tried again; "
         "vectors it has computed stay.",
     )
+    data_root: Path | None = Field(
+        None,
+        description="Folder below which `POST /api/active_learning` and `/api/f1` may read; unset: they read nothing.",
+    )
     max_image_bytes: int = Field(50_000_000, gt=0, description="Largest image file read, in bytes.")
     max_image_pixels: int = Field(
         100_000_000, gt=0, le=178_956_970, description="Largest image decoded, in pixels."

@@ -1,0 +1,107 @@
+"""The record of errands: a JSON file each in ``MODEL_DIR/errands``, replaced in one step."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import uuid
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from backend.status import replace_text
+
+KEPT = 200
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class Errand:
+    """One request.
+
+    Attributes
+    ----------
+    id : str
+    kind : str
+        A name in `backend.errands.bodies.BODIES`.
+    ask : dict
+        The body.
+    state : 'waiting', 'running', 'done' or 'failed'
+    step, done, total : str, int, int
+        Progress of a running one.
+    result : dict or None
+    error : str or None
+        Why it failed.
+    at : float
+        When it was asked for, seconds since the epoch.
+    """
+
+    id: str
+    kind: str
+    ask: dict[str, Any]
+    state: Literal["waiting", "running", "done", "failed"] = "waiting"
+    step: str = ""
+    done: int = 0
+    total: int = 0
+    result: dict[str, Any] | None = None
+    error: str | None = None
+    at: float = field(default_factory=time.time)
+
+
+class UnknownErrand(LookupError):
+    """There is no errand of this id."""
+
+
+class ErrandBook:
+    """Errands on disk.
+
+    Parameters
+    ----------
+    model_dir : Path
+    """
+
+    def __init__(self, model_dir: Path) -> None:
+        self.folder = model_dir / "errands"
+
+    def add(self, kind: str, ask: dict[str, Any]) -> Errand:
+        """Write down a new errand; the oldest ended ones beyond 200 are forgotten."""
+        errand = Errand(uuid.uuid4().hex, kind, ask)
+        self.write(errand)
+        ended = [one for one in self.all() if one.state in ("done", "failed")]
+        for one in ended[:-KEPT]:
+            self._path(one.id).unlink(missing_ok=True)
+        return errand
+
+    def write(self, errand: Errand) -> None:
+        """Replace an errand's record."""
+        replace_text(self._path(errand.id), json.dumps(asdict(errand)))
+
+    def read(self, errand_id: str) -> Errand:
+        """Return an errand.
+
+        Raises
+        ------
+        UnknownErrand
+            If there is none.
+        """
+        if not _ID.fullmatch(errand_id):
+            raise UnknownErrand(f"no errand {errand_id[:40]!r}")
+        try:
+            return Errand(**json.loads(self._path(errand_id).read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise UnknownErrand(f"no errand {errand_id}") from None
+
+    def all(self) -> list[Errand]:
+        """Return all errands, by when they were asked for."""
+        found = [self.read(path.stem) for path in self.folder.glob("*.json")] if self.folder.is_dir() else []
+        return sorted(found, key=lambda errand: errand.at)
+
+    def give_up(self) -> None:
+        """Mark what was running when the server ended as failed: whoever asked may ask again."""
+        for errand in self.all():
+            if errand.state == "running":
+                self.write(replace(errand, state="failed", error="Lineup was stopped meanwhile; ask again"))
+
+    def _path(self, errand_id: str) -> Path:
+        return self.folder / f"{errand_id}.json"
