@@ -38,8 +38,8 @@ SETS = {
         "`train_images`, `train_labels`, `test_images`, `test_labels`"
     ),
     "colors8_objects": (
-        "photos of objects, 256 x 256 pixels, `labels` into the eight colours of `class_names`, and `split` with train or "
-        f"test; {_FILES}"
+        "photos of objects, 256 x 256 pixels, with `labels` that number the eight colours of `class_names`, and "
+        f"`split`, train or test; {_FILES}"
     ),
     "flowers5_128": (
         "the photographs of TensorFlow's flowers tutorial (www.tensorflow.org/datasets/catalog/tf_flowers), 128 x 128 "
