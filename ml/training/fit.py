@@ -98,7 +98,14 @@ def train_network(
         run = RunFolder(Path(processes.share_text(str(path))))
         if begun is not None and processes.first:
             begun(run.path)
-        return _train(run, config, classes, train, valid, built, processes, skip_problems, report, decoded)
+        try:
+            return _train(
+                run, config, classes, train, valid, built, processes, skip_problems, report, decoded
+            )
+        except DatasetError:
+            if processes.first:
+                run.discard()
+            raise
 
 
 def resume_network(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -86,6 +87,7 @@ def cache_pixels(
     _require_room(path, shape)
     draft = path.with_suffix(".part.npy")
     array = np.lib.format.open_memmap(draft, mode="w+", dtype=np.uint8, shape=shape)
+    _reserve(draft)
     problems: dict[int, Problem] = {}
     decoded = _decode(examples, preprocess, limits or ImageLimits(), threads or usable_cpus())
     for number, (row, pixels) in enumerate(decoded, 1):
@@ -129,6 +131,13 @@ def _prepared(example: Example, preprocess: Preprocess, limits: ImageLimits) -> 
     except (OSError, ValueError) as error:  # the file is not there; these messages name it
         return Problem(example.where, str(error))
     return preprocess.prepare(image)
+
+
+def _reserve(path: Path) -> None:
+    """Take the room of a file that is all holes: writing into a mapped hole of a full disk would kill the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def _require_room(path: Path, shape: tuple[int, ...]) -> None:

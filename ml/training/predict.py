@@ -73,7 +73,9 @@ class Classifier:
         self._normalise = built.normalise
         self._crop = plain_transform(transform)
         self._views = make_views(transform) if views else [lambda images: images]
-        self._precision = Precision(self.config.training.precision, torch.device(self.device))
+        # trained in half precision on a GPU, it may be used without one
+        precision = "fp32" if self.config.training.precision == "fp32" else "auto"
+        self._precision = Precision(precision, torch.device(self.device))
         self.preprocess = built.preprocess
         self.name, self.fingerprint = f"trained:{path}", path.stem
         self.note: str | None = None

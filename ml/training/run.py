@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -64,9 +65,17 @@ class RunFolder:
         write_dataset(train, folder.path / "train_.csv")
         write_dataset(valid, folder.path / "valid_.csv")
         folder._write("classes.json", json.dumps(list(classes), ensure_ascii=False, indent=1) + "\n")
+        config = config.model_copy(deep=True)
+        if config.model.weights not in ("pretrained", "scratch"):
+            config.model.weights = str(Path(config.model.weights).absolute())
         # last: a folder that has it can be taken up again
         folder._write("config.yaml", write_config(config))
         return folder
+
+    def discard(self) -> None:
+        """Remove the folder of a run that did not begin."""
+        if not self.checkpoint.exists():
+            shutil.rmtree(self.path)
 
     @classmethod
     def open(cls, path: Path) -> tuple[RunFolder, TrainingConfig, list[str], list[Example], list[Example]]:

@@ -19,7 +19,7 @@ from ml.training.fit import resume_network, train_network
 from ml.training.folds import train_folds
 from ml.training.network import build_network
 from ml.training.predict import Classifier, load_classifiers, predict_images, prediction_rows
-from ml.training.tensor_file import below, read_about, read_tensors
+from ml.training.tensor_file import below, read_about, read_tensors, write_tensors
 from ml.training.trainer import Moment, TrainingError
 from ml.training.yaml_file import check_config
 from tests.ml.training.made import coloured, digits
@@ -226,12 +226,44 @@ def test_broken_images_are_refused_or_left_out(tmp_path: Path) -> None:
         train_network(config(), examples, runs=tmp_path / "runs")
     assert "2 of 18 images cannot be used" in str(caught.value)
     assert "001.png" in str(caught.value)
+    assert list((tmp_path / "runs").iterdir()) == []
     done = train_network(config(), examples, runs=tmp_path / "runs2", skip_problems=True)
     assert len(done.problems) == 2
     assert read_about(done.model)["trained_on"] in (12, 13, 14)
     found = predict_images(load_classifiers([done.path]), examples)
     assert len(found.examples) == len(found.probabilities) == 16
     assert len(found.problems) == 2
+
+
+def test_images_that_other_processes_change_are_the_same(tmp_path: Path) -> None:
+    examples = coloured(tmp_path / "photos", each=6)
+    losses = [
+        [
+            record["train_loss"]
+            for record in train_network(
+                config(
+                    **{
+                        "Training.num_workers": workers,
+                        "Dataset.transform.rotation": 40,
+                        "Training.mixup": 0.4,
+                    }
+                ),
+                examples,
+                runs=tmp_path / "runs",
+            ).history
+        ]
+        for workers in (0, 2)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_a_network_that_does_not_fit_its_classes_is_refused(
+    whole: tuple[Path, list[Any], dict[str, torch.Tensor]], tmp_path: Path
+) -> None:
+    tensors, about = read_tensors(whole[0] / "model.safetensors")
+    write_tensors(tmp_path / "model.safetensors", tensors, about | {"classes": ["blue", "green"]})
+    with pytest.raises(ValueError, match="does not fit its 2 classes"):
+        Classifier(tmp_path)
 
 
 def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path: Path) -> None:
