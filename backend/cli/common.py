@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 
 from backend.jobs.base import QueueUnavailable
 from backend.project import Project
@@ -88,7 +89,7 @@ def clear_errors() -> Iterator[None]:
         message = str(error)
     except (OSError, ValueError, LookupError) as error:
         message = str(error)
-    errors.print(f"[bold red]lineup:[/] {message}", highlight=False, soft_wrap=True)
+    errors.print(f"[bold red]lineup:[/] {escape(message)}", highlight=False, soft_wrap=True)
     raise typer.Exit(code)
 
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from backend.cli.common import clear_errors, console, errors
+from backend.cli.common import clear_errors, console
+from backend.cli.datasets import tell_problems
 
 _FORMATS = "jsonl, csv, json, label-studio, tsv or folders"
 
@@ -43,7 +44,6 @@ def convert(
     """
     with clear_errors():
         from ml.datasets import ReadOptions, WriteOptions, read_dataset, write_dataset
-        from ml.datasets.example import list_problems
         from ml.datasets.label_studio import NAME, label_config
 
         with console.status("converting"):
@@ -66,6 +66,4 @@ def convert(
         if write_as == NAME:
             console.print("Label config of a project for them:", highlight=False)
             console.print(label_config(dataset.classes), highlight=False, markup=False, soft_wrap=True)
-        if dataset.problems or left_out:
-            both = [*dataset.problems, *left_out]
-            errors.print(f"[yellow]left out:[/]\n{list_problems(both)}", highlight=False, soft_wrap=True)
+        tell_problems([*dataset.problems, *left_out])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from backend.cli.common import console, errors
 
@@ -74,7 +75,7 @@ def tell_problems(problems: Sequence[Problem]) -> None:
 
     if problems:
         errors.print(
-            f"[yellow]left out ({len(problems)}):[/]\n{list_problems(problems)}",
+            f"[yellow]left out ({len(problems)}):[/]\n{escape(list_problems(problems))}",
             highlight=False,
             soft_wrap=True,
         )

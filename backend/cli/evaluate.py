@@ -39,9 +39,7 @@ def evaluate(
         from ml.evaluation import evaluate as judge
 
         parts = [
-            read_dataset(
-                path, options=ReadOptions(None if path.is_dir() else images), skip_problems=skip_problems
-            ).labelled()
+            read_dataset(path, options=ReadOptions(images), skip_problems=skip_problems).labelled()
             for path in (train, validation)
         ]
         embedder = load_embedder(backbone)

@@ -140,7 +140,7 @@ def _finish(out: Path, answers: Path, images: Path | None, tools: _Tools) -> Non
 def _read(path: Path, images: Path | None, tools: _Tools) -> Dataset:
     from ml.datasets import ReadOptions, read_dataset
 
-    options = ReadOptions(None if path.is_dir() else images)
+    options = ReadOptions(images)
     return read_dataset(path, options=options, skip_problems=tools.skip_problems)
 
 

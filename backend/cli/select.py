@@ -53,7 +53,7 @@ def select(
         pool = read_dataset(images, format="folders")
         known = None
         if labels is not None:
-            beside = ReadOptions(None if labels.is_dir() else images)
+            beside = ReadOptions(images)
             known = read_dataset(labels, options=beside, skip_problems=skip_problems).labelled()
         embedder = load_embedder(backbone)
         given = (

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+# a checkpoint is a file of this machine: only who may log in to it names one
+Backbone = Annotated[str, Field(max_length=200, pattern=r"^[^@]*$")]
 _PATH = Field(max_length=4000, description="Below DATA_ROOT.")
 
 
@@ -20,7 +22,7 @@ class ActiveLearningBody(BaseModel):
     )
     add: int = Field(ge=1, le=1_000_000)
     method: str = Field("auto", max_length=100)
-    backbone: str = Field("auto", max_length=1000)
+    backbone: Backbone = "auto"
     seed: int = Field(0, ge=0, le=2**32 - 1)
 
     def paths(self) -> list[str]:
@@ -37,7 +39,7 @@ class F1Body(BaseModel):
     path_to_labels_val: str = _PATH
     path_to_img_train: str | None = Field(None, max_length=4000)
     path_to_img_val: str | None = Field(None, max_length=4000)
-    backbone: str = Field("auto", max_length=1000)
+    backbone: Backbone = "auto"
 
     def paths(self) -> list[str]:
         """Return the paths it names."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 import time
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +16,7 @@ from typing import Any, Literal
 from backend.status import replace_text
 
 KEPT = 200
+STOPPED = "Lineup was stopped meanwhile; ask again"
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -65,12 +69,12 @@ class ErrandBook:
         self.folder = model_dir / "errands"
 
     def add(self, kind: str, ask: dict[str, Any]) -> Errand:
-        """Write down a new errand; the oldest ended ones beyond 200 are forgotten."""
+        """Write down a new errand; the oldest records beyond 200 are forgotten."""
         errand = Errand(uuid.uuid4().hex, kind, ask)
         self.write(errand)
-        ended = [one for one in self.all() if one.state in ("done", "failed")]
-        for one in ended[:-KEPT]:
-            self._path(one.id).unlink(missing_ok=True)
+        by_age = sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
+        for path in by_age[:-KEPT]:
+            path.unlink(missing_ok=True)
         return errand
 
     def write(self, errand: Errand) -> None:
@@ -92,16 +96,39 @@ class ErrandBook:
         except FileNotFoundError:
             raise UnknownErrand(f"no errand {errand_id}") from None
 
-    def all(self) -> list[Errand]:
-        """Return all errands, by when they were asked for."""
-        found = [self.read(path.stem) for path in self.folder.glob("*.json")] if self.folder.is_dir() else []
-        return sorted(found, key=lambda errand: errand.at)
+    def waiting(self) -> list[Errand]:
+        """Return the errands that wait, by when they were asked for."""
+        return [errand for errand in self._all() if errand.state == "waiting"]
 
-    def give_up(self) -> None:
-        """Mark what was running when the server ended as failed: whoever asked may ask again."""
-        for errand in self.all():
+    @contextmanager
+    def held(self) -> Iterator[Callable[[], bool]]:
+        """Give a question: whether this process is the one that runs errands; what a dead one ran has failed."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "runner.lock").open("ab") as file:
+            mine = False
+
+            def ask() -> bool:
+                nonlocal mine
+                if not mine:
+                    with suppress(BlockingIOError):
+                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        mine = True
+                        self._give_up()
+                return mine
+
+            yield ask
+
+    def _give_up(self) -> None:
+        for errand in self._all():
             if errand.state == "running":
-                self.write(replace(errand, state="failed", error="Lineup was stopped meanwhile; ask again"))
+                self.write(replace(errand, state="failed", error=STOPPED))
+
+    def _all(self) -> list[Errand]:
+        found = []
+        for path in self.folder.glob("*.json") if self.folder.is_dir() else ():
+            with suppress(UnknownErrand):  # forgotten since the folder was listed
+                found.append(self.read(path.stem))
+        return sorted(found, key=lambda errand: errand.at)
 
     def _path(self, errand_id: str) -> Path:
         return self.folder / f"{errand_id}.json"

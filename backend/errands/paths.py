@@ -33,6 +33,10 @@ def below(root: Path | None, name: str) -> Path:
     path, top = (root / name).resolve(), root.resolve()
     if not path.is_relative_to(top):
         raise NotAllowed(f"{name!r} is not below DATA_ROOT")
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError:  # a name too long for a file
+        there = False
+    if not there:
         raise FileNotFoundError(f"there is no {name!r} below DATA_ROOT")
     return path

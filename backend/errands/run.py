@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from ml.datasets.embedding import Embedded, embed_dataset
 from ml.embedders import Embedder, make_embedder
 from ml.evaluation import evaluate
 from ml.selection import select_images
+
+log = logging.getLogger(__name__)
 
 TELL_EVERY = 0.5
 
@@ -45,6 +48,7 @@ class Run:
         try:
             result = _KINDS[self.errand.kind](self, self.errand.ask)
         except Exception as error:
+            log.exception("errand %s failed", self.errand.id)
             self.book.write(replace(self.errand, state="failed", error=f"{error}"))
             return
         self.book.write(replace(self.errand, state="done", result=result))
@@ -57,7 +61,7 @@ class Run:
         given = None
         if body.path_to_labels:
             labels = self._path(body.path_to_labels)
-            options = ReadOptions(None if labels.is_dir() else images)
+            options = ReadOptions(images)
             known = self._inside(read_dataset(labels, options=options)).labelled()
             given = self._embed(known, embedder, "labelled images") if known.examples else None
         pool = self._embed(self._inside(read_dataset(images, format="folders")), embedder, "images")

@@ -35,8 +35,9 @@ class Example:
     more: dict[str, Any] = field(default_factory=dict)
 
     def as_row(self) -> dict[str, Any]:
-        """Return ``image``, ``label`` and the further columns."""
-        return {"image": self.image, "label": self.label, **self.more}
+        """Return ``image``, ``label`` and the further columns; one of these names becomes ``source_...``."""
+        own = {"image": self.image, "label": self.label}
+        return own | {f"source_{name}" if name in own else name: value for name, value in self.more.items()}
 
 
 @dataclass(frozen=True, slots=True)

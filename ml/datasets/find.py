@@ -34,7 +34,10 @@ def find_image(name: str, folders: list[Path]) -> Path | None:
     folders : list of Path
         Tried in order.
     """
-    return next((path for path in _candidates(name, folders) if path.is_file()), None)
+    try:
+        return next((path for path in _candidates(name, folders) if path.is_file()), None)
+    except (OSError, ValueError):  # too long for a name, or with a zero byte
+        return None
 
 
 def list_images(folder: Path) -> Iterator[Path]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ml.datasets.example import DatasetError, Example, Problem
+from ml.datasets.find import SUFFIXES
 from ml.datasets.options import ReadOptions, WriteOptions
 from ml.datasets.rows import locate
 
@@ -19,7 +20,14 @@ def sniff(path: Path) -> bool:
     """Tell by the names whether a file is of this format, or every file of a folder."""
     if path.is_file():
         return path.suffix.lower() in _SUFFIXES
-    return path.is_dir() and bool(_files(path)) and not any(one.is_dir() for one in path.iterdir())
+    return path.is_dir() and bool(_files(path)) and all(map(_is_list, _files(path)))
+
+
+def _is_list(path: Path) -> bool:
+    """Tell whether the first line has a tab, or is the name of an image: notes beside images have neither."""
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        first = next((line.strip() for line in file if line.strip()), "")
+    return "\t" in first or Path(first).suffix.lower() in SUFFIXES
 
 
 def _files(path: Path) -> list[Path]:

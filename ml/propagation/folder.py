@@ -143,4 +143,4 @@ def _row(pool: Embedded, found: Propagated, classes: list[str], row: int, label:
 
 
 def _absolute(example: Example) -> Example:
-    return replace(example, image=str(example.path), path=None) if example.path else example
+    return replace(example, image=str(example.path.absolute()), path=None) if example.path else example
