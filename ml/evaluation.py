@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import confusion_matrix, f1_score
 
 from ml.datasets.embedding import Embedded
 from ml.datasets.example import DatasetError
 from ml.heads.logistic import NotEnoughClasses
 from ml.learners import choices
 from ml.selection import encode
+from ml.training.metrics import judge_classifier
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Evaluation:
     ----------
     classes : list of str
     f1 : ndarray of float, shape (K,)
-        Of each class, in [0, 1]; NaN where the validation part has none of it.
+        Of each class, in [0, 1]; NaN where none is given or predicted in the validation part.
     macro_f1 : float
-        Their mean, over the classes the validation part has.
+        Their mean, as `lineup predict --macro-f1` has it.
     accuracy : float
     confusion : ndarray of int, shape (K, K)
         Rows: the label given; columns: predicted.
@@ -79,16 +79,15 @@ def evaluate(train: Embedded, validation: Embedded) -> Evaluation:
         fit = choices.fit(train.vectors, np.searchsorted(seen, y), len(seen), train.keys)
     except NotEnoughClasses as error:
         raise DatasetError(f"the training part cannot teach: {error}") from error
-    predicted = seen[fit.head.predict_proba(validation.vectors).argmax(axis=1)]
-    numbers = np.arange(len(classes))
-    f1 = f1_score(truth, predicted, labels=numbers, average=None, zero_division=0.0)
-    there = np.isin(numbers, truth)
+    probs = np.zeros((len(truth), len(classes)))
+    probs[:, seen] = fit.head.predict_proba(validation.vectors)
+    found = judge_classifier(probs, truth, len(classes))
     return Evaluation(
         classes,
-        np.where(there, f1, np.nan),
-        float(f1[there].mean()),
-        float((predicted == truth).mean()),
-        confusion_matrix(truth, predicted, labels=numbers),
+        np.array([np.nan if one is None else one for one in found["f1"]]),
+        found["macro_f1"],
+        found["accuracy"],
+        np.array(found["confusion"]),
         len(train),
         len(validation),
         len(set(train.keys) & set(validation.keys)),

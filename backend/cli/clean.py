@@ -53,7 +53,7 @@ def clean(
     Example: `lineup clean labels.csv --method dbscan --kept clean.csv`
     """
     with clear_errors():
-        from ml.cleaning import judge_outliers, listed_rows, score_outliers
+        from ml.cleaning import listed_rows, score_outliers
         from ml.datasets import Dataset, read_dataset, write_dataset
         from ml.datasets.place import refuse_overwrite
         from ml.outliers import make_outliers
@@ -65,7 +65,8 @@ def clean(
         planted = read_dataset(junk, skip_problems=skip_problems) if junk else None
         embedder = load_embedder(backbone)
         own = embed(dataset, embedder, cache, skip_problems=skip_problems, what=source.name)
-        vectors, problems = own.vectors, own.problems
+        problems = own.problems
+        strange = None
         if planted is not None:
             strange = embed(
                 Dataset(planted.source, planted.examples),
@@ -74,11 +75,11 @@ def clean(
                 skip_problems=skip_problems,
                 what="junk",
             )
-            vectors, problems = _stack(vectors, strange.vectors), [*problems, *strange.problems]
+            problems = [*problems, *strange.problems]
         with console.status("scoring"):
-            scores = score_outliers(vectors, seed=seed)
+            scores = score_outliers(own.vectors, seed=seed)
         count = len(own.examples)
-        rows = [row for row in listed_rows(scores[method]).tolist() if row < count]
+        rows = listed_rows(scores[method]).tolist()
         marked = [
             replace(
                 own.examples[row],
@@ -100,18 +101,20 @@ def clean(
             rest = [example for row, example in enumerate(own.examples) if row not in out_of_it]
             write_dataset(rest, kept, force=force)
             console.print(f"Wrote the other {len(rest)} to {kept}.", highlight=False, soft_wrap=True)
-        if planted is not None:
-            import numpy as np
-
-            is_junk = np.arange(len(vectors)) >= count
-            _tell({name: judge_outliers(one, is_junk) for name, one in scores.items()}, is_junk)
+        if strange is not None:
+            _tell(*_judge(own.vectors, strange.vectors, seed))
         tell_problems(problems)
 
 
-def _stack(own: np.ndarray, strange: np.ndarray) -> np.ndarray:
+def _judge(own: np.ndarray, strange: np.ndarray, seed: int) -> tuple[dict[str, Worth], np.ndarray]:
+    """Score all images together: what is listed of the dataset must not hang on what was planted."""
     import numpy as np
 
-    return np.concatenate([own, strange])
+    from ml.cleaning import judge_outliers, score_outliers
+
+    is_junk = np.arange(len(own) + len(strange)) >= len(own)
+    scores = score_outliers(np.concatenate([own, strange]), seed=seed)
+    return {name: judge_outliers(one, is_junk) for name, one in scores.items()}, is_junk
 
 
 def _tell(worth: dict[str, Worth], is_junk: np.ndarray) -> None:

@@ -9,7 +9,7 @@ import sys
 import threading
 from dataclasses import replace
 
-from backend.errands.book import STOPPED, Errand, ErrandBook
+from backend.errands.book import Errand, ErrandBook
 from backend.jobs.embedded import to_environment
 from backend.settings import Settings
 
