@@ -10,7 +10,6 @@ import typer
 
 from backend.cli.common import Failure, clear_errors, console
 from backend.cli.datasets import Backbone, Cache, Force, Skip, embed, load_embedder, tell_problems
-from ml.datasets.folders import MARKER
 
 if TYPE_CHECKING:
     from ml.datasets import Dataset
@@ -108,7 +107,6 @@ def _begin(
         report |= _right(found, true, pool, classes)
     with placed(out, force=tools.force) as draft:
         draft.mkdir()
-        (draft / MARKER).touch()
         write_propagated(draft, known, pool, found, classes, report)
     console.print(
         f"{report['pool'] - report['to_label']} of {report['pool']} images got a label; "

@@ -20,7 +20,6 @@ from ml.audit.table import (
     write_parquet,
 )
 from ml.datasets import write_dataset
-from ml.datasets.folders import MARKER
 from ml.datasets.place import placed
 
 ISSUES, PARQUET, REPORT, SUSPECTS = "issues.csv", "issues.parquet", "report.html", "suspects"
@@ -98,7 +97,6 @@ def write_audit(
     written = [places.folder / REPORT, places.folder / ISSUES]
     with placed(places.folder, force=force) as draft:
         draft.mkdir()
-        (draft / MARKER).touch()
         step("writing tables")
         columns = columns_of(found)
         write_csv(columns, draft / ISSUES)

@@ -10,11 +10,10 @@ from urllib.parse import unquote
 from ml.datasets.example import DatasetError, Example, Problem
 from ml.datasets.find import is_uri, list_images, path_of
 from ml.datasets.options import ReadOptions, WriteOptions
+from ml.datasets.place import MARKER
 
 NAME = "folders"
 HOLDS_PATHS = False
-# its presence tells that Lineup wrote a folder, and that another one may take its place
-MARKER = ".lineup-export"
 _UNSAFE = re.compile(r'[\x00-\x1f/\\:*?"<>|%]|^\.|[. ]$')
 _EXTENSION = re.compile(r"^\.[A-Za-z0-9]{1,5}$")
 _MAGIC = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"GIF8": ".gif", b"BM": ".bmp", b"RIFF": ".webp"}
@@ -50,7 +49,6 @@ def write(examples: Iterable[Example], out: Path, options: WriteOptions) -> list
         If an image has several classes: in several folders it would be several images to who reads them.
     """
     out.mkdir()
-    (out / MARKER).touch()
     left_out = []
     for example in examples:
         if isinstance(example.label, list):

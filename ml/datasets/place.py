@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ml.datasets.folders import MARKER
+# in a folder: the names Lineup wrote there, so that another one may take its place, and nothing else is lost with it
+MARKER = ".lineup-export"
+_SHOWN = 5
 
 
 def refuse_overwrite(out: Path, *, force: bool) -> None:
@@ -18,7 +20,7 @@ def refuse_overwrite(out: Path, *, force: bool) -> None:
     Raises
     ------
     FileExistsError
-        If it is there without ``force``, or is a folder that no export wrote.
+        If it is there without ``force``, or is a folder that Lineup did not write, or that holds more than it wrote.
     """
     if not os.path.lexists(out):
         return
@@ -26,6 +28,17 @@ def refuse_overwrite(out: Path, *, force: bool) -> None:
         raise FileExistsError(f"{out} exists; choose another --out, or write over it with --force")
     if out.is_dir() and not (out / MARKER).exists() and any(out.iterdir()):
         raise FileExistsError(f"{out} is a folder that was not written by an export; remove it yourself")
+    if out.is_dir() and (others := _others(out)):
+        shown = ", ".join(others[:_SHOWN]) + (", ..." if len(others) > _SHOWN else "")
+        raise FileExistsError(f"{out} also holds {shown}, which Lineup did not write: move that away first")
+
+
+def _others(folder: Path) -> list[str]:
+    """Return what is in a folder besides what Lineup wrote."""
+    if not (folder / MARKER).exists():
+        return []
+    ours = {MARKER, *(folder / MARKER).read_text(encoding="utf-8", errors="surrogateescape").split("\n")}
+    return sorted(path.name for path in folder.iterdir() if path.name not in ours)
 
 
 @contextmanager
@@ -40,6 +53,9 @@ def placed(out: Path, *, force: bool) -> Iterator[Path]:
     draft = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
     try:
         yield draft
+        if draft.is_dir():
+            names = "\n".join(sorted(path.name for path in draft.iterdir()))
+            (draft / MARKER).write_text(names, encoding="utf-8", errors="surrogateescape")
         refuse_overwrite(out, force=force)
         _replace(draft, out)
     finally:

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from ml.datasets import DatasetError, Example, read_dataset, write_dataset
-from ml.datasets.folders import MARKER
 from ml.datasets.place import placed
 
 TRAIN, VALID, CLASSES = "train_.csv", "valid_.csv", "classes.json"
@@ -143,7 +142,6 @@ def write_split(
     classes = {name: number for number, name in enumerate(sorted(set(labels)))}
     with placed(out, force=force) as draft:
         draft.mkdir()
-        (draft / MARKER).touch()
         for name, rows in zip((TRAIN, VALID), parts, strict=True):
             # the draft stands beside the folder it becomes, so relative paths are the same
             write_dataset([_absolute(examples[row]) for row in rows.tolist()], draft / name)

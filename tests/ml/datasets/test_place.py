@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ml.datasets.folders import MARKER
-from ml.datasets.place import placed
+from ml.datasets.place import MARKER, placed
 
 
 def test_the_file_appears_at_the_end_in_folders_that_are_made(tmp_path: Path) -> None:
@@ -53,11 +52,21 @@ def test_force_replaces_a_file_and_an_earlier_export_folder(tmp_path: Path) -> N
             draft.write_text(str(number))
         with placed(tmp_path / "folder", force=True) as draft:
             draft.mkdir()
-            (draft / MARKER).touch()
             (draft / str(number)).touch()
     assert (tmp_path / "file").read_text() == "2"
     assert sorted(p.name for p in (tmp_path / "folder").iterdir()) == [MARKER, "2"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_force_does_not_delete_what_was_put_beside_an_export(tmp_path: Path) -> None:
+    out = tmp_path / "folder"
+    with placed(out, force=False) as draft:
+        draft.mkdir()
+        (draft / "ours").touch()
+    (out / "answers.jsonl").write_text("hours of work")
+    with pytest.raises(FileExistsError, match=r"also holds answers\.jsonl"), placed(out, force=True):
+        pass
+    assert (out / "answers.jsonl").read_text() == "hours of work"
 
 
 def test_force_does_not_delete_a_folder_that_no_export_wrote(tmp_path: Path) -> None:
