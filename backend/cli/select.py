@@ -12,6 +12,10 @@ from backend.cli.common import clear_errors, console
 from backend.cli.datasets import Backbone, Cache, Force, Seed, Skip, embed, load_embedder, tell_problems
 
 
+# images of a contact sheet: more would take gigabytes, and nobody looks at them
+DRAWN = 400
+
+
 def select(
     images: Annotated[Path, typer.Option("--images", help="Folder of images to choose from.")],
     add: Annotated[int, typer.Option("--add", "-n", min=1, help="How many images to choose.")],
@@ -32,7 +36,8 @@ def select(
         Path | None, typer.Option("--copy-to", help="Also copy the chosen images into this new folder.")
     ] = None,
     sheet: Annotated[
-        Path | None, typer.Option("--sheet", help="Also draw them into one picture, a contact sheet.")
+        Path | None,
+        typer.Option("--sheet", help="Also draw the first 400 into one picture, a contact sheet."),
     ] = None,
     backbone: Backbone = "auto",
     seed: Seed = 0,
@@ -46,10 +51,12 @@ def select(
     """
     with clear_errors():
         from ml.datasets import ReadOptions, read_dataset, write_dataset
-        from ml.datasets.place import placed
+        from ml.datasets.place import placed, refuse_overwrite
         from ml.selection import select_images
         from ml.sheet import contact_sheet
 
+        for path in filter(None, (out, copy_to, sheet)):
+            refuse_overwrite(path, force=force)
         pool = read_dataset(images, format="folders")
         known = None
         if labels is not None:
@@ -75,7 +82,7 @@ def select(
                     shutil.copyfile(str(row.path), target)
         if sheet is not None:
             with placed(sheet, force=force) as draft:
-                cells = ((row.path, f"{row.more['utility']:.2f} {row.image}") for row in rows)
+                cells = ((row.path, f"{row.more['utility']:.2f} {row.image}") for row in rows[:DRAWN])
                 contact_sheet(cells).save(draft, format="PNG")
         if chosen.why_no_model:
             console.print(f"Chosen without a model: {chosen.why_no_model}.", highlight=False, soft_wrap=True)
