@@ -11,7 +11,6 @@ import typer
 from backend.cli.common import clear_errors, console
 from backend.cli.datasets import Backbone, Cache, Force, Seed, Skip, embed, load_embedder, tell_problems
 
-
 # images of a contact sheet: more would take gigabytes, and nobody looks at them
 DRAWN = 400
 

@@ -14,6 +14,7 @@ from ml.datasets import DatasetError, Example, read_dataset, write_dataset
 from ml.datasets.place import placed
 
 TRAIN, VALID, CLASSES = "train_.csv", "valid_.csv", "classes.json"
+_FOLDS = 20
 
 
 def split_rows(
@@ -53,14 +54,17 @@ def split_rows(
         drawn = StratifiedShuffleSplit(1, test_size=count, random_state=seed).split(codes, codes)
         train, valid = next(drawn)
         return np.sort(train), np.sort(valid)
-    folds = max(2, round(1 / min(share, 1 - share)))
+    # many small folds, joined until they are the share: one fold of a share of .3 would be a third
+    folds = max(2, min(_FOLDS, len(set(groups)), int(np.bincount(codes).max())))
     whole = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     try:
-        rest, part = next(whole.split(codes, codes, _codes(groups)))
+        parts = [part for _, part in whole.split(codes, codes, _codes(groups))]
     except ValueError as error:
         raise DatasetError(f"the groups cannot be split into {folds} parts: {error}") from error
-    train, valid = (rest, part) if share <= 0.5 else (part, rest)
-    if lost := set(codes.tolist()) - set(codes[train].tolist()):
+    taken = min(max(round(share * folds), 1), folds - 1)
+    valid = np.sort(np.concatenate(parts[:taken]))
+    train = np.sort(np.concatenate(parts[taken:]))
+    if lost := set(codes.tolist()) - (set(codes[train].tolist()) & set(codes[valid].tolist())):
         names = sorted(
             {str(label) for label, code in zip(labels, codes.tolist(), strict=True) if code in lost}
         )
