@@ -119,7 +119,9 @@ def resume_network(
     """Take up a run that was stopped; raises as `train_network`."""
     run, config, classes, train, valid = RunFolder.open(path)
     begun = run.checkpoint.exists()
-    if begun and read_about(run.checkpoint)["progress"]["epoch"] >= config.training.epochs:
+    progress = read_about(run.checkpoint)["progress"] if begun else {"epoch": 0}
+    if progress["epoch"] >= config.training.epochs:
+        run.complete(progress["history"], classes)
         raise ValueError(f"the run {path} has ended: its network is {run.model}")
     with join_processes() as processes:
         built = _build(config, classes, allow_noncommercial, with_weights=not begun)

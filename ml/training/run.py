@@ -95,7 +95,7 @@ class RunFolder:
 
     def keep_epoch(self, record: dict[str, Any], history: list[dict[str, Any]], trainer: Trainer) -> None:
         """Write metrics, curves and what TensorBoard shows."""
-        self._write("metrics.jsonl", "".join(json.dumps(one) + "\n" for one in history))
+        self._write_metrics(history)
         self._show(record, trainer)
         # a picture takes longer than a short epoch; the last one is drawn at the end
         if time.monotonic() - self._drawn > _DRAWN_EVERY:
@@ -104,6 +104,14 @@ class RunFolder:
     def keep_best(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """Write the network."""
         write_tensors(self.model, trainer.judge.state_dict(), about_model(trainer, record))
+
+    def complete(self, history: Sequence[dict[str, Any]], classes: Sequence[str]) -> None:
+        """Write what a run that was killed after its last epoch has not written any more."""
+        self._write_metrics(history)
+        self.finish(history, classes)
+
+    def _write_metrics(self, history: Sequence[dict[str, Any]]) -> None:
+        self._write("metrics.jsonl", "".join(json.dumps(one) + "\n" for one in history))
 
     def finish(self, history: Sequence[dict[str, Any]], classes: Sequence[str]) -> None:
         """Draw the curves and the best epoch's confusion matrix, and remove what only an unfinished run needs."""

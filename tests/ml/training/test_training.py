@@ -119,8 +119,14 @@ def test_a_training_that_was_killed_ends_as_one_that_was_not(
         torch.testing.assert_close(
             value, expected[name], rtol=1e-5, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}"
         )
+    # as a kill between the last checkpoint and the end leaves it
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    (run / "metrics.jsonl").write_text(lines[0] + "\n")
+    (run / "curves.png").unlink()
     with pytest.raises(ValueError, match="has ended"):
         resume_network(run)
+    assert (run / "metrics.jsonl").read_text().splitlines() == lines
+    assert (run / "curves.png").exists()
 
 
 def test_a_plateau_is_taken_up_again_too(tmp_path: Path) -> None:
