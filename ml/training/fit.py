@@ -119,8 +119,8 @@ def resume_network(
     """Take up a run that was stopped; raises as `train_network`."""
     run, config, classes, train, valid = RunFolder.open(path)
     begun = run.checkpoint.exists()
-    progress = read_about(run.checkpoint)["progress"] if begun else {"epoch": 0}
-    if progress["epoch"] >= config.training.epochs:
+    progress = read_about(run.checkpoint)["progress"] if begun else None
+    if progress is not None and progress["epoch"] >= config.training.epochs:
         run.complete(progress["history"], classes)
         raise ValueError(f"the run {path} has ended: its network is {run.model}")
     with join_processes() as processes:
