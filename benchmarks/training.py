@@ -66,7 +66,7 @@ WAYS = {
 
 def add_arguments(parser: argparse._ArgumentGroup) -> None:
     """Add this benchmark's own arguments."""
-    parser.add_argument("--turns", type=int, default=3, help="turns of the comparison of speed")
+    parser.add_argument("--training-turns", type=int, default=3, help="turns of the comparison of speed")
     parser.add_argument("--photos", type=int, default=100, help="photos it trains on")
     parser.add_argument("--folds", type=int, default=5, help="folds of it")
     parser.add_argument("--epochs", type=int, default=10, help="of the training on digits")
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         figures: dict[str, Any] = {"digits": digits(Path(folder), options.epochs), "speed": {}}
         for name, size in (("256 x 256", (256, 256)), ("640 x 480", (640, 480))):
             made = photos(Path(folder) / name.replace(" ", ""), options.photos, size)
-            figures["speed"][name] = speed(made, options.turns, options.folds)
+            figures["speed"][name] = speed(made, options.training_turns, options.folds)
         try:
             figures["colours"] = colours(Path(folder), options)
         except Missing as error:

@@ -8,7 +8,7 @@ __all__ = ["one_thread"]
 
 
 def test_training_is_measured_beside_a_plain_loop(bench: Bench) -> None:
-    figures = bench("training", "--turns", "1", "--photos", "12", "--folds", "2", "--epochs", "2")
+    figures = bench("training", "--training-turns", "1", "--photos", "12", "--folds", "2", "--epochs", "2")
     # two epochs; what ten give is in the docs
     assert figures["digits"]["macro_f1"] > 0.9
     assert figures["digits"]["seconds"] > 0
