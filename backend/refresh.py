@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -18,6 +17,7 @@ from backend.connect import adopt
 from backend.embedding import RETRY_BROKEN_AFTER, Embedded, EmbeddingRoom
 from backend.embedding.engines import Engine, make_engine
 from backend.embedding.stage import EmbeddingStage
+from backend.idle import IdleWork
 from backend.judging import judge_labels
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.config import find_kind
@@ -49,21 +49,8 @@ from ml.vectors import VectorStore
 log = logging.getLogger(__name__)
 
 KEEP_VERSIONS = 20
-# seconds after which a request of a process that was killed has been carried out, or never will be
-LATE = 60.0
 # reasons that ask for work even where nothing changed
 FORCING = frozenset({"start", "setup", "connect", "rollback", "cli", "full", "START_TRAINING"})
-
-
-@dataclass(frozen=True)
-class _Idle:
-    """What idle work needs of the last refresh."""
-
-    project: Project
-    publisher: Publisher
-    outcome: Outcome
-    snapshot: Snapshot
-    targets: Targets
 
 
 class Refresher:
@@ -76,7 +63,7 @@ class Refresher:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._idle: dict[int, _Idle] = {}
+        self._idle: dict[int, IdleWork] = {}
         self._reconciled: set[int] = set()
         # the last fit of each project and label config, to start the next one from
         self._fits: dict[tuple[int, str], Fit] = {}
@@ -254,7 +241,7 @@ class Refresher:
         if version is None:
             project.registry.unpublish()
         project.registry.prune(KEEP_VERSIONS)
-        self._idle[project.id] = _Idle(project, publisher, outcome, snapshot, targets)
+        self._idle[project.id] = IdleWork(project, publisher, outcome, snapshot)
 
     def _learn(
         self, project: Project, kind: Kind, targets: Targets, embedded: Embedded, result: RefreshResult
@@ -364,32 +351,14 @@ class Refresher:
             return False
         if not is_idle(last.publisher.store, self.settings.idle_after):
             return True
-        publisher, outcome = last.publisher, last.outcome
-        with publishing(last.project):
-            publisher.write_rows(
-                outcome.lineup, last.snapshot, exact=True, stop=interrupted, progress=_silent
-            )
-            if publisher.stream.complete(outcome.predictions, interrupted):
-                return True
-            publisher.switch(outcome.version)
-            if interrupted() or publisher.stream.drop_old(outcome.version, interrupted):
-                return True
-            doubt = publisher.store.get_meta(DOUBT)
-            if doubt and (
-                time.time() - doubt < LATE or publisher.stream.drop_repeats(outcome.version, interrupted)
-            ):
-                return True
-            publisher.store.set_meta(DOUBT, None)
+        if last.step(interrupted):
+            return True
         del self._idle[project_id]
         return False
 
 
 def _seed(version: Version) -> int:
     return int(version.manifest["digest"][:8], 16)
-
-
-def _silent(step: str, done: int, total: int) -> None:
-    log.debug("idle: %s %d/%d", step, done, total)
 
 
 def _predictions(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from backend.doctor.callback import Reached
+from backend.doctor.callback import Answers, Reached
 from backend.doctor.context import Context
 from backend.doctor.outcome import Outcome, failure, ok, skipped
 from backend.settings import Settings
@@ -21,19 +21,13 @@ _LINES: dict[Reached, str] = {
     "another backend": "what answers Label Studio at {url} is an ML backend, but not this Lineup",
     "something else": "what answers Label Studio at {url} is not Lineup: {said}",
 }
-_NO_FOLDER = "MODEL_DIR cannot be written to: see disk"
-_NO_PROJECT = "Label Studio has no project yet on behalf of which it could call"
 
 
 def check_callback(context: Context) -> Outcome:
     """Ask Label Studio to call Lineup at ``LINEUP_URL``, and see who answered."""
-    url = context.settings.lineup_url
-    try:
-        answers = context.answers
-    except OSError:
-        return skipped(_NO_FOLDER)
-    if answers is None:
-        return skipped(_NO_PROJECT, "Make a project in Label Studio")
+    url, answers = context.settings.lineup_url, _answers(context)
+    if isinstance(answers, Outcome):
+        return answers
     if answers.reached == "lineup":
         return ok(f"Label Studio called Lineup at {url}")
     if answers.reached == "blocked":
@@ -54,13 +48,9 @@ def check_callback(context: Context) -> Outcome:
 
 def check_private_addresses(context: Context) -> Outcome:
     """See whether Label Studio refuses Lineup's address because it is a private one."""
-    url = context.settings.lineup_url
-    try:
-        answers = context.answers
-    except OSError:
-        return skipped(_NO_FOLDER)
-    if answers is None:
-        return skipped(_NO_PROJECT, "Make a project in Label Studio")
+    url, answers = context.settings.lineup_url, _answers(context)
+    if isinstance(answers, Outcome):
+        return answers
     blocked = {
         "ML_BLOCK_LOCAL_IP=false": answers.reached == "blocked",
         "SSRF_PROTECTION_ENABLED=false": answers.webhook_blocked,
@@ -74,6 +64,20 @@ def check_private_addresses(context: Context) -> Outcome:
             f"Label Studio refuses {what} on private addresses such as {url}", f"Start it with {wanted}"
         )
     return ok(f"Label Studio takes an ML backend and a webhook at {url}")
+
+
+def _answers(context: Context) -> Answers | Outcome:
+    """Return what Label Studio answered, or why it could not be asked."""
+    try:
+        answers = context.answers
+    except OSError:
+        return skipped("MODEL_DIR cannot be written to: see disk")
+    if answers is None:
+        return skipped(
+            "Label Studio has no project yet on behalf of which it could call",
+            "Make a project in Label Studio",
+        )
+    return answers
 
 
 def _answers_here(settings: Settings) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backend import publish, refresh
+from backend import idle, publish
 from backend.project import TAKE_BACK, Project, pin
 from backend.refresh import Refresher
 from backend.refresh_result import RefreshResult
@@ -417,7 +417,7 @@ def test_what_arrives_after_a_kill_is_not_there_twice_for_long(
     b.server.api("POST", f"/api/projects/{b.project}/import/predictions", late)
     assert b.versions() == {result.version: 32}
     assert b.refresher.idle_step(b.project, lambda: False), "the last of it may still be on its way"
-    monkeypatch.setattr(refresh, "LATE", 0.0)
+    monkeypatch.setattr(idle, "LATE", 0.0)
     assert not b.refresher.idle_step(b.project, lambda: False)
     assert b.versions() == {result.version: 16}
     assert all(len(b.task(number)["predictions"]) == 1 for number in range(16))

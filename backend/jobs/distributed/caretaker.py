@@ -16,8 +16,8 @@ from backend.jobs.debounce import due_at
 from backend.jobs.distributed.hints import RedisHints
 from backend.jobs.distributed.jobs import QUEUES, SERIALIZER, waiting_projects
 from backend.jobs.distributed.lease import Lease, is_leased, project_lease
-from backend.jobs.distributed.link import link
-from backend.jobs.distributed.workers import announce, living, redis_time, withdraw
+from backend.jobs.distributed.link import link, redis_time
+from backend.jobs.distributed.workers import announce, living, withdraw
 from backend.settings import Settings
 
 log = logging.getLogger(__name__)

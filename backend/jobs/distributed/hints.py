@@ -14,8 +14,7 @@ from backend.jobs.base import Pending
 from backend.jobs.debounce import due_at
 from backend.jobs.distributed.book import Book
 from backend.jobs.distributed.jobs import FAILURE_TTL, REFRESH, RESULT_TTL, job_id, queue
-from backend.jobs.distributed.link import link, told
-from backend.jobs.distributed.workers import redis_time
+from backend.jobs.distributed.link import link, redis_time, told
 from backend.settings import Settings
 
 _NEWEST, _WAITING = "lineup:newest", "lineup:waiting"

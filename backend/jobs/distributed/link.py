@@ -40,3 +40,9 @@ def told() -> Iterator[None]:
         yield
     except RedisError as error:
         raise QueueUnavailable(f"Redis cannot be used: {type(error).__name__}: {error}") from error
+
+
+def redis_time(connection: Redis) -> float:
+    """Return Redis' own time, the one clock all machines share, in seconds since the epoch."""
+    seconds, micro = connection.time()
+    return float(seconds) + float(micro) / 1e6

@@ -16,10 +16,10 @@ from backend.jobs.distributed.caretaker import Caretaker
 from backend.jobs.distributed.hints import BACKOFF, RedisHints
 from backend.jobs.distributed.jobs import EMBED, QUEUES, REFRESH, RefreshFailed, provide
 from backend.jobs.distributed.lease import Lease, project_lease
-from backend.jobs.distributed.link import link
+from backend.jobs.distributed.link import link, redis_time
 from backend.jobs.distributed.rq_worker import InProcessWorker
 from backend.jobs.distributed.shard_worker import Embeds, ShardWorker
-from backend.jobs.distributed.workers import redis_time, worker_name
+from backend.jobs.distributed.workers import worker_name
 from backend.jobs.locks import project_lock
 from backend.jobs.running import Refreshes, RefreshRun, idle_counts
 from backend.settings import Settings

@@ -9,6 +9,8 @@ from uuid import uuid4
 from redis import Redis
 from rq.utils import as_text
 
+from backend.jobs.distributed.link import redis_time
+
 _KEY = "lineup:workers"
 
 
@@ -35,9 +37,3 @@ def living(connection: Redis) -> list[str]:
     """Return the names of the workers that live, in alphabetical order."""
     now = redis_time(connection)
     return sorted(as_text(name) for name in connection.zrangebyscore(_KEY, now, "+inf"))
-
-
-def redis_time(connection: Redis) -> float:
-    """Return Redis' own time, the one clock all machines share, in seconds since the epoch."""
-    seconds, micro = connection.time()
-    return float(seconds) + float(micro) / 1e6

@@ -72,13 +72,18 @@ def test_a_kill_before_label_studio_was_written_to_is_no_trouble(process: Proces
     assert not store(other).get_meta(PUBLISHING)
 
 
-def test_a_kill_in_the_middle_of_publishing_is_known_to_the_next(process: Process) -> None:
+def killed_while_publishing(process: Process) -> None:
+    """A turn of one machine, and another one of it that is cut short after it began to write to Label Studio."""
     worked(process("one"), "a")
     killed = process("one")
     killed.take()
     store(killed).set_meta(PUBLISHING, True)
     killed.turns.announce()
     store(killed).set_meta("value", "written")
+
+
+def test_a_kill_in_the_middle_of_publishing_is_known_to_the_next(process: Process) -> None:
+    killed_while_publishing(process)
     other = process("other")
     assert other.take() is True
     assert store(other).get_meta("value") == "a", "the older snapshot"
@@ -90,12 +95,7 @@ def test_a_kill_in_the_middle_of_publishing_is_known_to_the_next(process: Proces
 
 
 def test_the_killed_one_itself_goes_on_with_what_it_had(process: Process) -> None:
-    worked(process("one"), "a")
-    killed = process("one")
-    killed.take()
-    store(killed).set_meta(PUBLISHING, True)
-    killed.turns.announce()
-    store(killed).set_meta("value", "written")
+    killed_while_publishing(process)
     again = process("one")
     assert again.take() is False
     assert store(again).get_meta("value") == "written"
