@@ -54,8 +54,8 @@ def fill(rings: Sequence[np.ndarray], shape: tuple[int, int], *, even_odd: bool 
     bottom, right = int(row.max()) + 1, int(column.max())
     turns = np.zeros((bottom - top, right - left + 1), dtype=np.int32)
     np.add.at(turns, (row - top, column - left), sign[edge])
-    turns = np.cumsum(turns, axis=1)[:, :-1]
-    filled[top:bottom, left:right] = turns & 1 if even_odd else turns != 0
+    winding = np.cumsum(turns, axis=1)[:, :-1]
+    filled[top:bottom, left:right] = winding & 1 if even_odd else winding != 0
     return filled
 
 

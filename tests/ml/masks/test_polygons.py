@@ -79,7 +79,7 @@ def test_a_ring_around_the_frame_has_every_pixel_and_one_beside_it_none() -> Non
     around = np.array([[-1e6, -1e6], [1e6, -1e6], [1e6, 1e6], [-1e6, 1e6]])
     assert fill([around], (4, 5)).all()
     for x, y in ((2e6, 2e6), (-2e6, 0), (0, 2e6)):
-        assert not fill([around + (x, y)], (4, 5)).any()
+        assert not fill([np.add(around, (x, y))], (4, 5)).any()
 
 
 @pytest.mark.parametrize(
