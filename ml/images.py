@@ -97,6 +97,19 @@ def plain_jpeg(data: bytes, *, limits: ImageLimits) -> tuple[int, int] | None:
         return image.size if plain else None
 
 
+def upright_size(data: bytes, *, limits: ImageLimits) -> tuple[int, int]:
+    """Return width and height of an image as it is shown, turned by its EXIF orientation, by its header alone.
+
+    Raises
+    ------
+    ImageError
+        As `decode_reduced`, as far as the header tells.
+    """
+    with _opened(data, limits) as image:
+        width, height = image.size
+        return (height, width) if _orientation(image) in _TURNED else (width, height)
+
+
 @contextmanager
 def _opened(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
     """Open a file within limits; whatever goes wrong inside becomes an `ImageError`."""

@@ -45,7 +45,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Example | Problem]:
 
 
 def _example(task: dict[str, Any], where: str, folder: Path, options: ReadOptions) -> Example | Problem:
-    column = options.image_column or _image_field(task["data"])
+    column = options.image_column or image_field(task["data"])
     name = task["data"].get(column) if column else None
     if not isinstance(name, str) or not name:
         fields = ", ".join(map(repr, task["data"])) or "nothing"
@@ -58,7 +58,8 @@ def _example(task: dict[str, Any], where: str, folder: Path, options: ReadOption
     return locate(Example(name, label, None, where), options.folders(folder))
 
 
-def _image_field(data: dict[str, Any]) -> str | None:
+def image_field(data: dict[str, Any]) -> str | None:
+    """Return the field of a task's data that is its image, None if there is none."""
     texts = {name: value for name, value in data.items() if isinstance(value, str)}
     usual = (name for name in IMAGE_COLUMNS if name in texts)
     likely = (name for name, value in texts.items() if path_of(value).suffix.lower() in SUFFIXES)
