@@ -72,7 +72,9 @@ class PairFolders:
         """Tell whether a folder holds both, in parts or not as this name has them."""
         if not path.is_dir() or (folders := _folders(path)) is None:
             return False
-        return any((folders[1] / part).is_dir() for part in PARTS) == self.parts
+        if any((folders[1] / part).is_dir() for part in PARTS) != self.parts:
+            return False
+        return next(_mask_files(folders[1]), None) is not None
 
     def read(self, path: Path, options: MaskReadOptions) -> MaskSet:
         """Return the set; an image without a mask, or a mask without an image, is a problem.
@@ -145,11 +147,7 @@ def read(path: Path, options: MaskReadOptions) -> MaskSet:
 def find_pairs(images: Path, masks: Path) -> Pairs:
     """Return what in two folders belongs together, by path and name without its extension."""
     pairs = Pairs()
-    waiting = {
-        mask.relative_to(masks).with_suffix("").as_posix(): mask
-        for mask in list_images(masks)
-        if mask.suffix.lower() in _MASKS
-    }
+    waiting = {mask.relative_to(masks).with_suffix("").as_posix(): mask for mask in _mask_files(masks)}
     used: set[str] = set()
     for image in list_images(images):
         name = image.relative_to(images).with_suffix("").as_posix()
@@ -162,6 +160,10 @@ def find_pairs(images: Path, masks: Path) -> Pairs:
             pairs.images.append(image)
     pairs.masks = list(waiting.values())
     return pairs
+
+
+def _mask_files(folder: Path) -> Iterator[Path]:
+    return (path for path in list_images(folder) if path.suffix.lower() in _MASKS)
 
 
 def load_png(path: Path) -> np.ndarray:

@@ -9,6 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from backend.cli import app
+from tests.ml.mask_sets.made import make_set
 
 
 def lineup(*arguments: object) -> tuple[int, str]:
@@ -69,3 +70,57 @@ def test_tasks_for_label_studio_come_with_their_label_config(tmp_path: Path) -> 
     )
     assert code == 1
     assert "say which with --to" in said.replace("\n", " ")
+
+
+def test_masks_go_into_formats_of_masks_and_the_cost_is_told(tmp_path: Path) -> None:
+    source = make_set(tmp_path / "scans")
+    code, said = lineup("convert", source, tmp_path / "exact.json", "--to", "coco")
+    assert code == 0
+    assert said.strip() == f"Wrote 5 masks to {tmp_path / 'exact.json'}, 3 classes: nothing was lost."
+    code, said = lineup("convert", source, tmp_path / "near.json", "--to", "coco-polygons", "--tolerance", 2)
+    assert code == 0
+    assert "% of the pixels are of another class than before" in said
+    code, said = lineup("convert", tmp_path / "exact.json", tmp_path / "again")
+    assert code == 0
+    for mask in sorted((source / "labels").rglob("*.png")):
+        other = tmp_path / "again" / mask.relative_to(source)
+        assert other.read_bytes() == mask.read_bytes()
+    code, said = lineup(
+        "convert",
+        source,
+        tmp_path / "tasks.json",
+        "--to",
+        "label-studio-polygons",
+        "--document-root",
+        tmp_path,
+    )
+    assert code == 0
+    assert '<PolygonLabels name="polygon" toName="image">' in said
+    assert '<Label value="dog"/>' in said
+
+
+def test_masks_that_cannot_be_converted(tmp_path: Path) -> None:
+    source = make_set(tmp_path / "scans")
+    (source / "labels" / "val" / "0.png").unlink()
+    code, said = lineup("convert", source, tmp_path / "out.json", "--to", "coco")
+    assert code == 1
+    assert "val/0.jpg: has no mask in labels" in said
+    code, said = lineup("convert", source, tmp_path / "out.json", "--to", "coco", "--skip-problems")
+    assert code == 0
+    assert "Wrote 4 masks" in said
+    assert "left out (1)" in said
+    code, said = lineup("convert", source, tmp_path / "out.json", "--to", "coco", "--skip-problems")
+    assert code == 1
+    assert "--force" in said
+    code, said = lineup("convert", source, tmp_path / "other.json", "--skip-problems")
+    assert code == 1
+    assert "say which with --to" in said
+    code, said = lineup("convert", source, tmp_path / "o", "--to", "nothing")
+    assert code == 1
+    assert "unknown format 'nothing'" in said
+    few = ("--classes", "background,cat", "--skip-problems", "--to", "masks")
+    code, said = lineup("convert", source, tmp_path / "few", *few)
+    assert code == 1
+    assert "numbers of no class: 2" in said
+    code, said = lineup("convert", source, tmp_path / "few", *few, "--ignore", 2)
+    assert code == 0
