@@ -18,6 +18,7 @@ from benchmarks import (
     embed,
     load,
     loop,
+    masks,
     multilabel,
     priority,
     propagation,
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, ModuleType] = {
     "shards": shards,
     "audit": audit,
     "training": training,
+    "masks": masks,
 }
 
 

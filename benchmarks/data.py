@@ -28,6 +28,10 @@ _FILES = (
     "offset[i + 1] of the array `offset`"
 )
 SETS = {
+    "camvid_320x240": (
+        "701 frames of CamVid (mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid), 320 x 240 pixels, with masks of 12 "
+        f"classes in `masks`, `map5` from these to five, `map5_names` and `split`; {_FILES}"
+    ),
     "cifar10n_20k": (
         "the first 20,000 CIFAR-10 training images (www.cs.toronto.edu/~kriz/cifar.html) with the human labels of "
         "CIFAR-10N (github.com/UCSC-REAL/cifar-10-100n): `clean_label`, `aggre_label`, `worse_label`, "
