@@ -11,41 +11,47 @@ from ml.images import ImageError, ImageLimits, decode_reduced
 
 SIDE, LINE, GAP, COLUMNS = 128, 16, 6, 8
 _PAPER, _INK, _MISSING = (255, 255, 255), (20, 20, 20), (225, 225, 225)
-_LETTERS = SIDE // 6
 
 
-def contact_sheet(images: Iterable[tuple[Path | None, str]], columns: int = COLUMNS) -> Image.Image:
-    """Draw images in rows, each shrunk into 128 pixels a side, its text cut to fit.
+def contact_sheet(
+    images: Iterable[tuple[Path | Image.Image | None, str]], columns: int = COLUMNS, side: int = SIDE
+) -> Image.Image:
+    """Draw images in rows, each shrunk into a square, its text cut to fit.
 
     An image that cannot be read is a grey square: what it is called still stands below it.
 
     Parameters
     ----------
-    images : iterable of (path or None, text)
+    images : iterable of (path, image or None, text)
     columns : int
+    side : int
+        Of the square, in pixels.
     """
-    cells = list(images)
-    width, height = SIDE + GAP, SIDE + LINE + GAP
+    cells = [(_small(one, side), text) for one, text in images]
+    width, height = side + GAP, side + LINE + GAP
+    letters = side // 6
     rows = -(-len(cells) // columns)
     sheet = Image.new(
         "RGB", (GAP + min(columns, max(len(cells), 1)) * width, GAP + max(rows, 1) * height), _PAPER
     )
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
-    for number, (path, text) in enumerate(cells):
+    for number, (small, text) in enumerate(cells):
         x, y = GAP + number % columns * width, GAP + number // columns * height
-        small = _small(path)
-        sheet.paste(small, (x + (SIDE - small.width) // 2, y + (SIDE - small.height) // 2))
-        short = text if len(text) <= _LETTERS else text[: _LETTERS - 1] + "…"
-        draw.text((x, y + SIDE + 2), short, fill=_INK, font=font)
+        sheet.paste(small, (x + (side - small.width) // 2, y + (side - small.height) // 2))
+        short = text if len(text) <= letters else text[: letters - 1] + "…"
+        draw.text((x, y + side + 2), short, fill=_INK, font=font)
     return sheet
 
 
-def _small(path: Path | None) -> Image.Image:
+def _small(one: Path | Image.Image | None, side: int) -> Image.Image:
     try:
-        if path is None:
+        if one is None:
             raise ImageError("there is no file")
-        image, _ = decode_reduced(path.read_bytes(), limits=ImageLimits(), side=SIDE)
+        if isinstance(one, Image.Image):
+            image = one.copy()
+        else:
+            image, _ = decode_reduced(one.read_bytes(), limits=ImageLimits(), side=side)
     except (ImageError, OSError):
-        return Image.new("RGB", (SIDE, SIDE), _MISSING)
-    image.thumbnail((SIDE, SIDE))
+        return Image.new("RGB", (side, side), _MISSING)
+    image.thumbnail((side, side))
     return image

@@ -7,12 +7,14 @@ from collections.abc import Callable
 import typer
 
 from backend.cli.audit import audit
+from backend.cli.check import check
 from backend.cli.clean import clean
 from backend.cli.config import config
 from backend.cli.connect import connect
 from backend.cli.convert import convert
 from backend.cli.evaluate import evaluate
 from backend.cli.export import export
+from backend.cli.overlay import overlay
 from backend.cli.predict import predict
 from backend.cli.propagate import propagate
 from backend.cli.refresh import refresh
@@ -55,7 +57,7 @@ Commands = tuple[Callable[..., None], ...]
 # in the order of `lineup --help`
 ON_PROJECTS: Commands = (serve, connect, doctor, refresh, status, versions, rollback, export, worker)
 ON_DATASETS: Commands = (
-    convert, audit, clean, select, evaluate, propagate, split, config, train, predict,
+    convert, audit, clean, select, evaluate, propagate, split, config, train, predict, check, overlay,
 )  # fmt: skip
 for command in ON_PROJECTS:
     app.command(rich_help_panel="A Label Studio project")(command)
