@@ -28,6 +28,7 @@ KINDS = {
 HARMLESS = ("empty mask", "class absent")
 _SIDE = 32  # that images are decoded to, to see whether they can be
 TRAIN = "train"
+_ORDER = (TRAIN, "val", "test")  # of what is told; other parts follow as they come
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,7 @@ def check(found: MaskSet, *, progress: Progress = lambda done, total: None) -> C
         part = checked.parts.setdefault(scene.split, _new_part(len(checked.names)))
         checked.faults += _look(found, scene, part)
         progress(number, len(found))
+    checked.parts = dict(sorted(checked.parts.items(), key=lambda one: (*_ORDER, one[0]).index(one[0])))
     checked.faults += _balance(checked)
     return checked
 
