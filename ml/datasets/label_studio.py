@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from ml.datasets.example import DatasetError, Example, Problem
 from ml.datasets.find import SUFFIXES, is_uri, path_of
-from ml.datasets.json import load_array
+from ml.datasets.json import read_array
 from ml.datasets.options import ReadOptions, WriteOptions
 from ml.datasets.rows import IMAGE_COLUMNS, locate
 
@@ -35,7 +35,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Example | Problem]:
     Image URIs are looked for, whole or by their last parts, below ``options.images`` or the file's folder; a task
     whose image is not there keeps its URI.
     """
-    for number, task in enumerate(load_array(path), 1):
+    for number, task in enumerate(read_array(path), 1):
         known = task.get("id", number) if isinstance(task, dict) else number
         where = f"{path.name}, task {known}"
         if not isinstance(task, dict) or not isinstance(task.get("data"), dict):

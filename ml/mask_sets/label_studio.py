@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +14,7 @@ import numpy as np
 
 from ml.datasets import label_studio
 from ml.datasets.example import DatasetError, Example, Problem
-from ml.datasets.json import load_array
+from ml.datasets.json import mentions, read_array
 from ml.datasets.label_studio import IMAGE, image_field, served_uri
 from ml.datasets.rows import locate
 from ml.images import upright_size
@@ -28,7 +27,7 @@ from ml.masks.classes import MaskClasses
 from ml.masks.regions import Region, brush_regions, kind_of, label_of, paint, polygon_regions, size_of
 
 _TAGS = {"brush": "BrushLabels", "polygon": "PolygonLabels"}
-_REGION = re.compile(r'"(?:brushlabels|polygonlabels)"\s*:')
+_REGIONS = ("brushlabels", "polygonlabels")
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class LabelStudioMasks:
         """Tell whether a file holds tasks with regions."""
         if self.kind != "brush" or not label_studio.sniff(path):
             return False
-        return _REGION.search(path.read_text(encoding="utf-8-sig")) is not None
+        return bool(mentions(path, _REGIONS))
 
     def read(self, path: Path, options: MaskReadOptions) -> MaskSet:
         """Return a scene a task: its last annotation, a ground truth before all others.
@@ -65,18 +64,22 @@ class LabelStudioMasks:
 
     def write(self, found: MaskSet, out: Path, options: MaskWriteOptions, written: Written) -> None:
         """Write tasks to import, with an annotation each, for a `label_config`."""
-        tasks = []
-        classes = found.classes
-        for scene, mask in written.masks(found):
-            uri = served_uri(Example(scene.image, None, scene.path, scene.where), options.document_root)
-            if self.kind == "brush":
-                regions = brush_regions(mask, classes, self.kind, IMAGE)
-            else:
-                regions = polygon_regions(mask, classes, self.kind, IMAGE, tolerance=options.tolerance)
-            data = {IMAGE: uri} | ({"split": scene.split} if scene.split else {})
-            tasks.append({"data": data, "annotations": [{"result": regions}]})
-            written.done(scene, mask, paint(regions, classes, (mask.shape[0], mask.shape[1])))
-        out.write_text(json.dumps(tasks, ensure_ascii=False) + "\n", encoding="utf-8")
+        between = "["
+        with out.open("w", encoding="utf-8") as file:
+            for scene, mask in written.masks(found):
+                regions = self._regions(mask, found, options)
+                uri = served_uri(Example(scene.image, None, scene.path, scene.where), options.document_root)
+                data = {IMAGE: uri} | ({"split": scene.split} if scene.split else {})
+                task = {"data": data, "annotations": [{"result": regions}]}
+                file.write(between + json.dumps(task, ensure_ascii=False))
+                between = ",\n"
+                written.done(scene, mask, paint(regions, found.classes, (mask.shape[0], mask.shape[1])))
+            file.write("]\n" if written.count else "[]\n")
+
+    def _regions(self, mask: np.ndarray, found: MaskSet, options: MaskWriteOptions) -> list[dict[str, Any]]:
+        if self.kind == "brush":
+            return brush_regions(mask, found.classes, self.kind, IMAGE)
+        return polygon_regions(mask, found.classes, self.kind, IMAGE, tolerance=options.tolerance)
 
     def label_config(self, classes: Iterable[str]) -> str:
         """Return the label config that the tasks written here belong to."""
@@ -96,7 +99,7 @@ def read(path: Path, options: MaskReadOptions) -> MaskSet:
     """Return the set in a file, as `LabelStudioMasks.read`."""
     drawn: list[tuple[Example, list[Region], str]] = []
     problems, unlabelled = [], 0
-    for number, task in enumerate(load_array(path), 1):
+    for number, task in enumerate(read_array(path), 1):
         where = f"{path.name}, task {task.get('id', number) if isinstance(task, dict) else number}"
         example = _example(task, where, path, options)
         if isinstance(example, Problem):
@@ -133,7 +136,18 @@ def _regions(annotations: list[dict[str, Any]]) -> list[Region] | None:
     if not given:
         return None
     chosen = next((one for one in given if one.get("ground_truth")), given[0])
-    return list(chosen.get("result") or [])
+    return [_packed(region) for region in chosen.get("result") or []]
+
+
+def _packed(region: dict[str, Any]) -> Region:
+    """Return a region with its brush code as bytes, which take an eighth of the memory of numbers."""
+    value = region.get("value")
+    if not isinstance(value, dict) or not isinstance(value.get("rle"), list):
+        return region
+    try:
+        return region | {"value": value | {"rle": bytes(value["rle"])}}
+    except (TypeError, ValueError):  # named where it is painted
+        return region
 
 
 def _classes(path: Path, options: MaskReadOptions, drawn: list[list[Region]]) -> MaskClasses:

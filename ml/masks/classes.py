@@ -68,6 +68,11 @@ class MaskClasses:
         """The classes that people draw, with their numbers."""
         return {name: number for number, name in enumerate(self.names) if number or not self.implied}
 
+    def drawn_in(self, mask: np.ndarray) -> dict[str, int]:
+        """Return those of the drawn classes that a mask has, with their numbers."""
+        counts = np.bincount(mask.ravel(), minlength=len(self.names))
+        return {name: number for name, number in self.drawn.items() if counts[number]}
+
     @property
     def dtype(self) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
         """The type of a mask that holds all numbers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,8 +13,44 @@ from ml.masks import MaskError
 _FARTHEST = 1e9
 
 
+@dataclass(frozen=True)
+class Patch:
+    """Some pixels of an image, kept as the box that holds them.
+
+    Attributes
+    ----------
+    top, left : int
+        The box's first row and column.
+    inside : ndarray of bool, shape (h, w)
+    """
+
+    top: int
+    left: int
+    inside: np.ndarray
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """The box in the image."""
+        height, width = self.inside.shape
+        return slice(self.top, self.top + height), slice(self.left, self.left + width)
+
+    def put(self, mask: np.ndarray, number: int) -> None:
+        """Give the pixels a number in a mask of the image."""
+        mask[self.place][self.inside] = number
+
+
+_NOTHING = Patch(0, 0, np.zeros((0, 0), dtype=bool))
+
+
 def fill(rings: Sequence[np.ndarray], shape: tuple[int, int], *, even_odd: bool = False) -> np.ndarray:
-    """Return the pixels that closed rings have together, bool of ``shape``.
+    """Return the pixels that closed rings have together, bool of ``shape``; `fill_patch` tells the rest."""
+    filled = np.zeros(shape, dtype=bool)
+    fill_patch(rings, shape, even_odd=even_odd).put(filled, True)
+    return filled
+
+
+def fill_patch(rings: Sequence[np.ndarray], shape: tuple[int, int], *, even_odd: bool = False) -> Patch:
+    """Return the pixels that closed rings have together.
 
     Exact for the outlines of `ml.masks.outline`: what is filled is what was outlined. Rings may cross
     themselves, each other and the frame.
@@ -23,7 +60,7 @@ def fill(rings: Sequence[np.ndarray], shape: tuple[int, int], *, even_odd: bool 
     rings : sequence of ndarray of float, shape (k, 2)
         Points as (x, y) in pixels; the last is joined to the first.
     shape : (int, int)
-        Height and width.
+        Height and width of the image.
     even_odd : bool
         A pixel is inside if a line from it outwards crosses the rings an odd number of times. Otherwise, as
         browsers and so Label Studio fill, if the rings wind around it: what two rings of one direction share
@@ -35,15 +72,14 @@ def fill(rings: Sequence[np.ndarray], shape: tuple[int, int], *, even_odd: bool 
         If a ring has fewer than three points, or one that is not a number or beyond 1e9 pixels.
     """
     height, width = shape
-    filled = np.zeros(shape, dtype=bool)
     if not rings:
-        return filled
+        return _NOTHING
     low, high, sign = _edges([_checked(ring) for ring in rings])
     # rows whose centre lies between an edge's ends, the upper included
     first = np.clip(np.ceil(low[:, 1] - 0.5), 0, height).astype(np.int64)
     count = np.maximum(np.clip(np.ceil(high[:, 1] - 0.5), 0, height).astype(np.int64) - first, 0)
     if not count.any():
-        return filled
+        return _NOTHING
     edge = np.repeat(np.arange(len(low)), count)
     row = np.repeat(first - np.cumsum(count) + count, count) + np.arange(len(edge))
     # the lower end comes first whatever the direction: there and back along one line, all rows cross at one place
@@ -51,12 +87,10 @@ def fill(rings: Sequence[np.ndarray], shape: tuple[int, int], *, even_odd: bool 
     crossing = low[edge, 0] + (row + 0.5 - low[edge, 1]) * slope
     column = np.clip(np.ceil(crossing - 0.5), 0, width).astype(np.int64)
     top, left = int(row.min()), int(column.min())
-    bottom, right = int(row.max()) + 1, int(column.max())
-    turns = np.zeros((bottom - top, right - left + 1), dtype=np.int32)
+    turns = np.zeros((int(row.max()) + 1 - top, int(column.max()) + 1 - left), dtype=np.int32)
     np.add.at(turns, (row - top, column - left), sign[edge])
     winding = np.cumsum(turns, axis=1)[:, :-1]
-    filled[top:bottom, left:right] = winding & 1 if even_odd else winding != 0
-    return filled
+    return Patch(top, left, winding & 1 > 0 if even_odd else winding != 0)
 
 
 def _checked(ring: np.ndarray) -> np.ndarray:

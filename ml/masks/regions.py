@@ -15,7 +15,7 @@ import numpy as np
 from ml.masks import MaskError
 from ml.masks.brush import HALF, decode_brush, encode_brush
 from ml.masks.classes import MaskClasses
-from ml.masks.fill import fill
+from ml.masks.fill import Patch, fill_patch
 from ml.masks.outline import Outline, outlines, ring_area
 from ml.masks.seam import seam
 from ml.masks.simplify import simplify
@@ -95,7 +95,7 @@ def paint(regions: Sequence[Region], classes: MaskClasses, shape: tuple[int, int
         try:
             label = label_of(region)
             if label is not None:
-                mask[_PAINTERS[kind](region, shape)] = classes.number_of(label)
+                _PAINTERS[kind](region, shape).put(mask, classes.number_of(label))
             elif region.get("id") not in labelled:
                 raise MaskError("has no class")
         except MaskError as error:
@@ -118,8 +118,7 @@ def brush_regions(
     return [
         _region(f"{from_name}-{number}", "brush", from_name, to_name, mask.shape)
         | {"value": {"format": "rle", "rle": encode_brush(mask == number), "brushlabels": [name]}}
-        for name, number in classes.drawn.items()
-        if (mask == number).any()
+        for name, number in classes.drawn_in(mask).items()
     ]
 
 
@@ -157,7 +156,7 @@ def polygon_regions(
 def rings_of(mask: np.ndarray, classes: MaskClasses, tolerance: float) -> list[tuple[str, np.ndarray]]:
     """Return class and ring, with seams to its holes, of every connected piece, the largest first."""
     found = []
-    for name, number in classes.drawn.items():
+    for name, number in classes.drawn_in(mask).items():
         pieces = outlines(mask == number)
         rings = iter(simplify([ring for piece in pieces for ring in piece.rings], tolerance))
         for piece in pieces:
@@ -166,21 +165,21 @@ def rings_of(mask: np.ndarray, classes: MaskClasses, tolerance: float) -> list[t
     return [(name, ring) for name, ring, _ in sorted(found, key=lambda one: -one[2])]
 
 
-def _paint_brush(region: Region, shape: tuple[int, int]) -> np.ndarray:
+def _brush_patch(region: Region, shape: tuple[int, int]) -> Patch:
     size = _fitting(region, shape)
     alpha = decode_brush(region["value"]["rle"], size)
     # a stroke finer than a pixel covers none by half, and some writers' masks are of ones: half of the most, then
     covered = alpha >= max(min(HALF, (int(alpha.max()) + 1) // 2), 1)
     if size == shape:
-        return covered
+        return Patch(0, 0, covered)
     # the pixel whose centre lies nearest
     rows, columns = (
         ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(shape, size, strict=True)
     )
-    return covered[rows[:, None], columns]
+    return Patch(0, 0, covered[rows[:, None], columns])
 
 
-def _paint_polygon(region: Region, shape: tuple[int, int]) -> np.ndarray:
+def _polygon_patch(region: Region, shape: tuple[int, int]) -> Patch:
     _fitting(region, shape)
     try:
         points = np.array(region["value"]["points"], dtype=np.float64)
@@ -188,7 +187,7 @@ def _paint_polygon(region: Region, shape: tuple[int, int]) -> np.ndarray:
         raise MaskError(f"its points are not pairs of numbers: {error}") from error
     if points.ndim != 2 or points.shape[1] != 2:
         raise MaskError("its points are not pairs of numbers")
-    return fill([points * np.array([shape[1], shape[0]]) / 100], shape)
+    return fill_patch([points * np.array([shape[1], shape[0]]) / 100], shape)
 
 
 def _fitting(region: Region, shape: tuple[int, int]) -> tuple[int, int]:
@@ -223,7 +222,7 @@ def _region(id: str, kind: str, from_name: str, to_name: str, shape: tuple[int, 
     }
 
 
-_PAINTERS: dict[str, Callable[[Region, tuple[int, int]], np.ndarray]] = {
-    "brush": _paint_brush,
-    "polygon": _paint_polygon,
+_PAINTERS: dict[str, Callable[[Region, tuple[int, int]], Patch]] = {
+    "brush": _brush_patch,
+    "polygon": _polygon_patch,
 }

@@ -23,6 +23,7 @@ from ml.datasets import (
 )
 from ml.datasets.cells import cell, value_of
 from ml.datasets.folders import file_name, folder_name
+from ml.datasets.json import mentions
 from ml.datasets.label_studio import label_config
 
 LABELS = ["red", "Katze, große", "=1+1", "a/b", None]
@@ -224,7 +225,7 @@ def test_label_studio_needs_to_serve_the_images(dataset: Dataset, tmp_path: Path
     ("name", "text", "words"),
     [
         ("a.jsonl", "", "has no image"),
-        ("a.json", "{}", "must hold a JSON array, not dict"),
+        ("a.json", "{}", "must hold a JSON array, not what begins with {"),
         ("a.json", "[", "is not JSON"),
         ("a.csv", "x,y\n1,2\n", "has no column 'image'"),
         ("a.xyz", "", "looks like no format"),
@@ -289,3 +290,13 @@ def test_several_classes_are_a_list_in_json_and_one_readable_cell_in_csv(tmp_pat
     write_dataset(sets, tmp_path / "sets.csv")
     with (tmp_path / "sets.csv").open(encoding="utf-8", newline="") as file:
         assert [row["label"] for row in csv.DictReader(file)] == ['cat, "big, dog"', "none"]
+
+
+def test_keys_are_found_wherever_blocks_of_a_file_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"images": [], "note": "categories", "x": {"annotations": 1}}', encoding="utf-8")
+    for block in (1, 5, 13, 1000):
+        monkeypatch.setattr("ml.datasets.json._BLOCK", block)
+        assert mentions(path, ("images", "annotations", "none", "image")) == {"images", "annotations"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from pycocotools.coco import COCO
 from ml.datasets import DatasetError
 from ml.mask_sets import FORMATS, MaskReadOptions, MaskSet, MaskWriteOptions, read_masks, write_masks
 from ml.mask_sets.label_studio import BRUSH, POLYGONS
+from ml.masks.brush import encode_brush
 from ml.masks.png import write_png
 from tests.ml.mask_sets.made import NAMES, make_photo, make_set
 
@@ -261,3 +263,28 @@ def test_what_is_no_set_of_masks(tmp_path: Path) -> None:
             read_masks(tmp_path / name, format=format)
     with pytest.raises(FileNotFoundError):
         read_masks(tmp_path / "nothing")
+
+
+def test_a_set_takes_the_memory_of_its_codes(tmp_path: Path) -> None:
+    """As a list of numbers a brush code takes eight times its bytes, and as text four times."""
+    folder = make_set(tmp_path / "set", {"val": 1})
+    noise = np.random.default_rng(0).integers(0, 2, (200, 200)).astype(bool)
+    code = encode_brush(noise)
+    region = {"type": "brushlabels", "original_width": 200, "original_height": 200}
+    value = {"format": "rle", "rle": code, "brushlabels": ["cat"]}
+    Image.new("RGB", (200, 200)).save(folder / "a.png")
+    task = {"data": {"image": "a.png"}, "annotations": [{"result": [region | {"value": value}]}]}
+    count = 30
+    (folder / "tasks.json").write_text(json.dumps([task] * count))
+    tracemalloc.start()
+    try:
+        found = read_masks(folder / "tasks.json")
+        kept, _ = tracemalloc.get_traced_memory()
+        for format in ("masks", "label-studio-brush"):
+            options = MaskWriteOptions(document_root=tmp_path)
+            assert write_masks(found, tmp_path / format, format=format, options=options).count == count
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 1.5 * count * len(code)
+    assert peak < kept + 8_000_000
