@@ -9,8 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backend.cli.common import clear_errors, console
-from backend.cli.datasets import Backbone, Cache, Force, Seed, Skip, embed, load_embedder, tell_problems
-from backend.cli.reading import ImageColumn, Images, LabelColumn, ReadAs, load
+from backend.cli.datasets import embed, load_embedder, tell_problems
+from backend.cli.reading import (
+    AllowNoncommercial,
+    Backbone,
+    Cache,
+    DatasetArgument,
+    Force,
+    ImageColumn,
+    Images,
+    LabelColumn,
+    ReadAs,
+    Seed,
+    Skip,
+    load,
+    load_images,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def clean(
-    source: Annotated[Path, typer.Argument(metavar="DATASET", help="File or folder to read.")],
+    source: DatasetArgument,
     out: Annotated[Path, typer.Option("--out", "-o", help="List of the images that do not belong.")] = Path(
         "outliers.csv"
     ),
@@ -34,6 +48,7 @@ def clean(
         Path | None, typer.Option("--kept", metavar="OUT", help="Also write the dataset without them.")
     ] = None,
     backbone: Backbone = "auto",
+    allow_noncommercial: AllowNoncommercial = False,
     cache: Cache = None,
     read_as: ReadAs = "",
     images: Images = None,
@@ -54,16 +69,16 @@ def clean(
     """
     with clear_errors():
         from ml.cleaning import listed_rows, score_outliers
-        from ml.datasets import Dataset, read_dataset, write_dataset
+        from ml.datasets import Dataset, write_dataset
         from ml.datasets.place import refuse_overwrite
         from ml.outliers import make_outliers
 
         make_outliers(method)
         for path in filter(None, (out, kept)):
             refuse_overwrite(path, force=force)
-        dataset = load(source, read_as, images, image_column, label_column, skip_problems)
-        planted = read_dataset(junk, skip_problems=skip_problems) if junk else None
-        embedder = load_embedder(backbone)
+        dataset = load(source, read_as, images, image_column, label_column, skip_problems, cache=cache)
+        planted = load_images(junk, skip=skip_problems, cache=cache) if junk else None
+        embedder = load_embedder(backbone, allow_noncommercial=allow_noncommercial)
         own = embed(dataset, embedder, cache, skip_problems=skip_problems, what=source.name)
         problems = own.problems
         strange = None

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backend.cli.common import Failure, clear_errors, console, errors
-from backend.cli.datasets import Skip, tell_problems
-from backend.cli.reading import ImageColumn, Images, LabelColumn, ReadAs, load
+from backend.cli.datasets import tell_problems
+from backend.cli.reading import AllowNoncommercial, ImageColumn, Images, LabelColumn, ReadAs, Skip, load
 
 if TYPE_CHECKING:
     from ml.datasets import Example, Problem
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def train(
     source: Annotated[
         Path | None,
-        typer.Argument(metavar="[DATASET]", help="File, folder, or what `lineup split` wrote."),
+        typer.Argument(metavar="[DATASET]", help="File, folder, what `lineup split` wrote, or project:ID."),
     ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="YAML file; see `lineup config --example`.")
@@ -44,6 +44,7 @@ def train(
     resume: Annotated[
         Path | None, typer.Option("--resume", metavar="RUN", help="Take up a run that was stopped.")
     ] = None,
+    allow_noncommercial: AllowNoncommercial = False,
     read_as: ReadAs = "",
     images: Images = None,
     image_column: ImageColumn = "",
@@ -51,14 +52,6 @@ def train(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Training.seed: the same seed, the same network.")
     ] = None,
-    allow_noncommercial: Annotated[
-        bool,
-        typer.Option(
-            "--allow-noncommercial",
-            envvar="ALLOW_NONCOMMERCIAL",
-            help="Accept weights whose licence is not known to allow commercial use.",
-        ),
-    ] = False,
     skip_problems: Skip = False,
 ) -> None:
     """Train a classifier end to end, in a folder of its own: weights, metrics, curves, TensorBoard.
