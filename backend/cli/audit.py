@@ -15,11 +15,13 @@ from backend.cli.reading import (
     Cache,
     DatasetArgument,
     DocumentRoot,
+    Force,
     ImageColumn,
     Images,
     LabelColumn,
     ProjectTitle,
     ReadAs,
+    Seed,
     Skip,
     load,
 )
@@ -75,9 +77,9 @@ def audit(
     images: Images = None,
     image_column: ImageColumn = "",
     label_column: LabelColumn = "",
-    seed: Annotated[int, typer.Option(min=0, help="Of the map; all else leaves nothing to chance.")] = 0,
+    seed: Seed = 0,
     skip_problems: Skip = False,
-    force: Annotated[bool, typer.Option("--force", help="Write over what an earlier audit wrote.")] = False,
+    force: Force = False,
 ) -> None:
     """Find wrong labels in a dataset, correct those that are sure, and write a report.
 

@@ -29,7 +29,7 @@ from backend.cli.reading import (
 if TYPE_CHECKING:
     import numpy as np
 
-    from ml.cleaning import Worth
+    from ml.cleaning import OutlierQuality
 
 
 def clean(
@@ -121,7 +121,7 @@ def clean(
         tell_problems(problems)
 
 
-def _judge(own: np.ndarray, strange: np.ndarray, seed: int) -> tuple[dict[str, Worth], np.ndarray]:
+def _judge(own: np.ndarray, strange: np.ndarray, seed: int) -> tuple[dict[str, OutlierQuality], np.ndarray]:
     """Score all images together: what is listed of the dataset must not hang on what was planted."""
     import numpy as np
 
@@ -132,14 +132,14 @@ def _judge(own: np.ndarray, strange: np.ndarray, seed: int) -> tuple[dict[str, W
     return {name: judge_outliers(one, is_junk) for name, one in scores.items()}, is_junk
 
 
-def _tell(worth: dict[str, Worth], is_junk: np.ndarray) -> None:
+def _tell(qualities: dict[str, OutlierQuality], is_junk: np.ndarray) -> None:
     from rich.table import Table
 
     title = f"{int(is_junk.sum())} planted among {len(is_junk)} images ({is_junk.mean():.1%})"
     table = Table(
         "method", "average precision", "precision at so many", "listed", "precision", "recall", title=title
     )
-    for name, one in sorted(worth.items(), key=lambda item: -item[1].average_precision):
+    for name, one in sorted(qualities.items(), key=lambda item: -item[1].average_precision):
         figures = (one.average_precision, one.precision_at_junk, one.listed, one.precision, one.recall)
         table.add_row(
             name, *(f"{value:.3f}" if isinstance(value, float) else str(value) for value in figures)

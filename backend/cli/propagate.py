@@ -154,7 +154,7 @@ def _begin(
     """Propagate; return what people are asked, and the classes."""
     from ml.datasets import Dataset
     from ml.datasets.place import placed, refuse_overwrite
-    from ml.propagation import propagate as spread
+    from ml.propagation import propagate as propagate_labels
     from ml.propagation.folder import questions, write_propagated
     from ml.propagation.picture import draw_pool
     from ml.propagation.truth import share_right
@@ -173,7 +173,7 @@ def _begin(
     pool = without(every, set(known.keys))
     classes, y = encode(known.examples)
     with console.status("two opinions on every image"):
-        found = spread(
+        found = propagate_labels(
             known.vectors, y, len(classes), pool.vectors, known.keys, precision=precision, budget=budget
         )
     kept = ~found.problem

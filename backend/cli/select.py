@@ -72,10 +72,10 @@ def select(
     Example: `lineup select --images project:7 --add 100 --out next.csv`
     """
     with clear_errors():
+        from ml.contact_sheet import contact_sheet
         from ml.datasets import write_dataset
         from ml.datasets.place import placed, refuse_overwrite
         from ml.selection import select_images
-        from ml.sheet import contact_sheet
 
         for path in filter(None, (out, copy_to, sheet)):
             refuse_overwrite(path, force=force)

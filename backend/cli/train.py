@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ml.datasets import Example, Problem
     from ml.training.config import TrainingConfig
     from ml.training.fit import Trained
-    from ml.training.trainer import Moment
+    from ml.training.trainer import TrainingProgress
 
 
 def train(
@@ -137,14 +137,14 @@ def _bars() -> Iterator[dict[str, Callable[..., None]]]:
         def decoded(number: int, total: int) -> None:
             bar.update(task, description="decoding", completed=number, total=total, note=f"{number}/{total}")
 
-        def report(moment: Moment) -> None:
-            done = (moment.epoch - 1) * moment.steps + moment.step
+        def report(now: TrainingProgress) -> None:
+            done = (now.epoch - 1) * now.steps + now.step
             bar.update(
-                task, description=f"epoch {moment.epoch}/{moment.epochs}", completed=done,
-                total=moment.epochs * moment.steps, note=f"{moment.images_per_second:.0f} images/s",
+                task, description=f"epoch {now.epoch}/{now.epochs}", completed=done,
+                total=now.epochs * now.steps, note=f"{now.images_per_second:.0f} images/s",
             )  # fmt: skip
-            if moment.record is not None:
-                found = moment.record
+            if now.record is not None:
+                found = now.record
                 bar.console.print(
                     f"epoch {found['epoch']}: loss {found['train_loss']:.4f}, macro F1 {found['macro_f1']:.4f}, "
                     f"accuracy {found['accuracy']:.4f}, {found['images_per_second']:.0f} images/s",

@@ -11,7 +11,8 @@ from ml.acquisition.kmeans import lloyd, nearest
 from ml.learners import choices
 from ml.propagation.votes import find_nearest, vote
 
-ROUNDS = 20
+# of k-means: more changed no label that counts, and cost as much again each
+ROUNDS = 8
 # nearest images of the pool that are looked at for problems
 AROUND = 5
 
