@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.fetch import ImageFetcher
@@ -144,6 +146,41 @@ def test_images_in_folders_side_by_side_are_served_where_they_are(tmp_path: Path
     (root / "bare.jsonl").write_text('{"image": "bare.png"}\n{"image": "first/one.png"}', encoding="utf-8")
     with pytest.raises(DatasetError, match="lies directly in"):
         served_folders(read_dataset(root / "bare.jsonl").examples, root)
+
+
+@pytest.mark.usefixtures("given")
+def test_a_project_stands_wherever_a_dataset_does(tmp_path: Path) -> None:
+    """Digits, three in four of them labelled, in a project that every command reads."""
+    made, X = tmp_path / "digits", load_digits()
+    rows = np.flatnonzero(X.target < 4)[:80].tolist()
+    for number, row in enumerate(rows):
+        folder = made / str(X.target[row]) if number % 4 else made
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.uint8(X.images[row] * 15)).resize((32, 32)).save(folder / f"{row}.png")
+    code, said = lineup("convert", made, "project:new")
+    assert code == 0, said
+    source, cache = f"project:{made_project(said)}", ("--cache", tmp_path / "cache")
+    pixels = ("--backbone", "pixels", *cache)
+    for arguments, words in (
+        (
+            ("select", "--images", source, "--add", 5, "--out", tmp_path / "next.csv", *pixels),
+            "5 of 20 images",
+        ),
+        (("evaluate", "--train", source, "--validation", source, *pixels), "on 60 images, learned from 60"),
+        (("split", source, tmp_path / "parts", *cache), "48 images"),
+        (("clean", source, "--out", tmp_path / "out.csv", *pixels), "of 80 images"),
+        (("audit", source, "--out", tmp_path / "audit", "--map", "pca", *pixels), "60, 4 classes"),
+        (
+            ("propagate", "--images", source, "--out", tmp_path / "spread", *pixels),
+            "of 20 images got a label",
+        ),
+    ):
+        code, said = lineup(*arguments)
+        assert code == 0, said
+        assert words in said
+    written = read_dataset(tmp_path / "audit" / "corrected_labels.jsonl")
+    assert all(one.path and one.path.is_file() for one in written)
+    assert len(written) == 80
 
 
 def test_annotations_that_an_import_lost_are_made_up_for(label_studio: Any) -> None:
