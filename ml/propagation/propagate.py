@@ -9,7 +9,9 @@ import numpy as np
 
 from ml.acquisition.kmeans import lloyd, nearest
 from ml.learners import choices
-from ml.propagation.votes import find_nearest, vote
+from ml.neighbours import find_neighbours
+from ml.outliers.scale import unit_rows
+from ml.propagation.votes import vote
 
 # of k-means: more changed no label that counts, and cost as much again each
 ROUNDS = 8
@@ -139,6 +141,7 @@ def _clustered(labelled: np.ndarray, y: np.ndarray, n_classes: int, pool: np.nda
 def _among_problems(pool: np.ndarray, problem: np.ndarray) -> np.ndarray:
     if len(pool) <= AROUND:
         return np.zeros(len(pool), dtype=bool)
-    around = find_nearest(pool, None, AROUND, "cosine").index
-    mostly: np.ndarray = problem[around].mean(axis=1) > 0.5
+    around = find_neighbours(unit_rows(pool), AROUND).index
+    found = around >= 0
+    mostly: np.ndarray = (problem[around] & found).sum(axis=1) > 0.5 * found.sum(axis=1)
     return mostly
