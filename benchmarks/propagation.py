@@ -71,7 +71,7 @@ def measure(X: np.ndarray, y: np.ndarray, share: float, precision: float) -> dic
     L, P = order[:start], order[start:]
     n_classes = int(y.max()) + 1
     begun = propagate(X[L], y[L], n_classes, X[P], _keys(L), precision=precision)
-    kept, budget = ~begun.problem, int(begun.ask.sum())
+    kept, budget = begun.propagated, int(begun.ask.sum())
     found: dict[str, Any] = {
         "labelled": start,
         "pool": len(P),

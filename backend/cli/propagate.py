@@ -176,7 +176,7 @@ def _begin(
         found = propagate_labels(
             known.vectors, y, len(classes), pool.vectors, known.keys, precision=precision, budget=budget
         )
-    kept = ~found.problem
+    kept = found.propagated
     report: dict[str, Any] = {
         "backbone": given.embedder.name if given.embedder else given.backbone,
         "labelled": len(known),
@@ -184,7 +184,7 @@ def _begin(
         "propagated": int(kept.sum()),
         "to_label": int(found.ask.sum()),
         "share_to_label": float(found.ask.mean()),
-        "left": int((found.problem & ~found.ask).sum()),
+        "left": int(found.left.sum()),
         "precision": precision,
         "threshold": found.threshold,
     }
@@ -212,9 +212,7 @@ def _tell_begun(report: dict[str, Any], out: Path) -> None:
         soft_wrap=True,
     )
     if report["left"]:
-        console.print(
-            f"{report['left']} more, beyond the budget, get theirs from the answers.", highlight=False
-        )
+        console.print(f"{report['left']} more get theirs from the answers.", highlight=False)
     if report.get("propagated_right") is not None:
         console.print(f"Of the labels it gave, {report['propagated_right']:.1%} are right.", highlight=False)
 

@@ -49,8 +49,8 @@ def write_propagated(
     write_dataset(map(_absolute, labelled.examples), folder / LABELLED)
     write_dataset(map(_absolute, questions(pool, found, classes)), folder / TO_LABEL)
     for name, rows, gets_label in (
-        (PROPAGATED, ~found.problem, True),
-        (LEFT, found.problem & ~found.ask, False),
+        (PROPAGATED, found.propagated, True),
+        (LEFT, found.left, False),
     ):
         part = (
             _row(pool, found, classes, row, classes[found.labels[row]] if gets_label else None)

@@ -24,7 +24,7 @@ def draw_pool(
     *,
     seed: int,
 ) -> None:
-    """Draw vectors on a plane by t-SNE as a PNG: classes by colour, labelled images as stars, problems as crosses.
+    """Draw vectors on a plane by t-SNE as a PNG: classes by colour, labelled images as stars, questions as crosses.
 
     Of more than 3,000 images a sample is drawn.
 
@@ -51,19 +51,21 @@ def draw_pool(
     )
     label = np.concatenate([y, found.labels])[rows]
     begun = rows < len(labelled)
-    problem = np.concatenate([np.zeros(len(labelled), dtype=bool), found.problem])[rows]
+    kept, ask, left = (
+        np.concatenate([np.zeros(len(labelled), dtype=bool), part])[rows]
+        for part in (found.propagated, found.ask, found.left)
+    )
     colours = colormaps["tab10" if len(classes) <= 10 else "turbo"]
     of_class = colours(np.arange(len(classes)) if len(classes) <= 10 else np.linspace(0, 1, len(classes)))
     figure = Figure(figsize=(9, 7), layout="constrained")
     axis = figure.subplots()
-    counts = {"propagated": int((~found.problem).sum()), "for people": int(found.problem.sum())}
-    for name, shown, marker, size in (
-        ("propagated", ~begun & ~problem, "o", 8),
-        ("for people", problem, "x", 14),
-        ("labelled", begun, "*", 70),
+    for name, count, shown, marker, size in (
+        ("propagated", found.propagated.sum(), kept, "o", 8),
+        ("left until people answer", found.left.sum(), left, "+", 14),
+        ("for people", found.ask.sum(), ask, "x", 14),
+        ("labelled", len(labelled), begun, "*", 70),
     ):
         axis.scatter(plane[shown, 0], plane[shown, 1], c=of_class[label[shown]], marker=marker, s=size)
-        count = counts.get(name, len(labelled))
         axis.scatter([], [], c="grey", marker=marker, s=size, label=f"{name} ({count:,})")
     if len(classes) <= _LEGEND:
         for name, colour in zip(classes, of_class, strict=True):

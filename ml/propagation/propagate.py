@@ -17,6 +17,8 @@ from ml.propagation.votes import vote
 ROUNDS = 8
 # nearest images of the pool that are looked at for problems
 AROUND = 5
+# share of the pool up to which questions are few
+FEW = 0.15
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,11 @@ class Propagated:
     second : ndarray of int64, shape (n,)
         The class of the cluster.
     margin : ndarray of float32, shape (n,)
-        Share of the votes of that class less the next one's, in [0, 1]: the less, the more an answer teaches.
+        How far apart the two best classes are, in [0, 1]: the less, the more an answer teaches.
     problem : ndarray of bool, shape (n,)
         The two differ, or the votes are not clear enough, or most of the nearest images are so.
     ask : ndarray of bool, shape (n,)
-        For people: the problems, those of the least margin if there is a budget.
+        For people: as many images as there are problems, or the budget, those of the least margin.
     threshold : float
         The share of the votes from which a label is trusted, in (0, 1].
     """
@@ -48,6 +50,16 @@ class Propagated:
     problem: np.ndarray
     ask: np.ndarray
     threshold: float
+
+    @property
+    def propagated(self) -> np.ndarray:
+        """Which images have their label already, bool of shape (n,)."""
+        return ~(self.problem | self.ask)
+
+    @property
+    def left(self) -> np.ndarray:
+        """Which problems get their label from the answers to others, bool of shape (n,)."""
+        return self.problem & ~self.ask
 
 
 def propagate(
@@ -67,7 +79,9 @@ def propagate(
     k-means with a cluster for each labelled image, started at its vector, whose labelled images name it. A vote is
     trusted from the share on at which, among the labelled images each left out, the wanted precision is reached.
     Vectors are centred first: what all images share says nothing, and hides angles. Agreement and confidence decide
-    what needs a person; what a person is asked first is what the votes leave open between two classes.
+    what is labelled now, and how many images need a person; which ones a person sees is decided by the margin, since
+    problems that nobody sees are labelled from the answers. Few questions are problems of the least margin of the
+    votes, many are images of the least margin of the linear head: so was each worth most (`benchmarks/propagation.py`).
 
     Parameters
     ----------
@@ -97,18 +111,26 @@ def propagate(
     centre = np.concatenate([labelled, pool]).mean(axis=0)
     labelled, pool = labelled - centre, pool - centre
     fit = choices.fit(labelled, y, n_classes, keys)
-    shares = (vote(labelled, y, n_classes, pool) + fit.head.predict_proba(pool)) / 2.0
+    by_head = fit.head.predict_proba(pool)
+    shares = (vote(labelled, y, n_classes, pool) + by_head) / 2.0
     labels, confidence = shares.argmax(axis=1), shares.max(axis=1)
-    margin = confidence - np.partition(shares, -2, axis=1)[:, -2]
     threshold = trusted_from((vote(labelled, y, n_classes) + fit.oos_probs) / 2.0, y, precision)
     second = _clustered(labelled, y, n_classes, pool)
     problem = (labels != second) | (confidence < threshold)
     problem |= _among_problems(pool, problem)
-    ask = problem.copy()
-    if budget is not None:
-        ranked = np.flatnonzero(problem)
-        ask[ranked[np.argsort(margin[ranked], kind="stable")][budget:]] = False
+    count = int(problem.sum()) if budget is None else min(budget, int(problem.sum()))
+    few = count <= FEW * len(pool)
+    margin = _margin(shares if few else by_head)
+    ask = np.zeros(len(pool), dtype=bool)
+    ask[np.lexsort((margin, ~problem if few else np.zeros(len(pool))))[:count]] = True
     return Propagated(labels, confidence, second, margin, problem, ask, threshold)
+
+
+def _margin(shares: np.ndarray) -> np.ndarray:
+    """Return the distance of the two largest of each row."""
+    best = np.partition(shares, -2, axis=1)
+    margin: np.ndarray = best[:, -1] - best[:, -2]
+    return margin
 
 
 def trusted_from(shares: np.ndarray, y: np.ndarray, precision: float) -> float:
