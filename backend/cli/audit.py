@@ -9,20 +9,31 @@ import typer
 
 from backend.cli.bars import steps
 from backend.cli.common import clear_errors, console, errors, label_studio_settings
+from backend.cli.reading import (
+    AllowNoncommercial,
+    Backbone,
+    Cache,
+    DatasetArgument,
+    DocumentRoot,
+    Force,
+    ImageColumn,
+    Images,
+    LabelColumn,
+    ProjectTitle,
+    ReadAs,
+    Seed,
+    Skip,
+    load,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from ml.audit import Findings
 
-_FORMATS = "jsonl, csv, json, label-studio, tsv or folders"
-
 
 def audit(
-    source: Annotated[Path, typer.Argument(metavar="DATASET", help="File or folder to audit.")],
-    embedder: Annotated[
-        str, typer.Option(help="`auto`, `pixels` (no weights), an alias such as `resnet18`, or `timm:MODEL`.")
-    ] = "auto",
+    source: DatasetArgument,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -47,23 +58,6 @@ def audit(
             "--parquet/--no-parquet", help="Write issues.parquet; default: if pyarrow is installed."
         ),
     ] = None,
-    read_as: Annotated[
-        str, typer.Option("--from", help=f"Format of DATASET, {_FORMATS}; without it, what it looks like.")
-    ] = "",
-    images: Annotated[
-        Path | None, typer.Option("--images", help="Folder of the images, if they are not beside the file.")
-    ] = None,
-    image_column: Annotated[str, typer.Option(help="Column, or task field, that holds the image.")] = "",
-    label_column: Annotated[str, typer.Option(help="Column that holds the label.")] = "",
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder where vectors are kept; default: the user's cache folder.")
-    ] = None,
-    allow_noncommercial: Annotated[
-        bool, typer.Option("--allow-noncommercial", help="Accept weights that may not be used commercially.")
-    ] = False,
-    skip_problems: Annotated[
-        bool, typer.Option("--skip-problems", help="Leave out what cannot be used instead of stopping.")
-    ] = False,
     review: Annotated[
         bool,
         typer.Option(
@@ -74,17 +68,18 @@ def audit(
     review_all: Annotated[
         bool, typer.Option("--review-all", help="With --review: all images, the suspects first.")
     ] = False,
-    project_title: Annotated[
-        str, typer.Option(help="With --review: title of the project; default: Review of DATASET.")
-    ] = "",
-    document_root: Annotated[
-        Path | None,
-        typer.Option(
-            help="With --review: the folder that Label Studio serves as local files; without it images are uploaded."
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the map; all else leaves nothing to chance.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Write over what an earlier audit wrote.")] = False,
+    project_title: ProjectTitle = "",
+    document_root: DocumentRoot = None,
+    backbone: Backbone = "auto",
+    allow_noncommercial: AllowNoncommercial = False,
+    cache: Cache = None,
+    read_as: ReadAs = "",
+    images: Images = None,
+    image_column: ImageColumn = "",
+    label_column: LabelColumn = "",
+    seed: Seed = 0,
+    skip_problems: Skip = False,
+    force: Force = False,
 ) -> None:
     """Find wrong labels in a dataset, correct those that are sure, and write a report.
 
@@ -92,26 +87,24 @@ def audit(
 
     Example: `lineup audit labels.csv --review`
 
-    Example: `lineup audit labels.csv --embedder resnet50 --out audit --precision 0.95`
+    Example: `lineup audit labels.csv --backbone resnet50 --out audit --precision 0.95`
     """
     with clear_errors():
         from ml.audit import Places, write_audit
         from ml.audit import audit as find_errors
         from ml.audit.write import Outputs
-        from ml.datasets import ReadOptions, read_dataset
         from ml.datasets.example import list_problems
 
         settings = label_studio_settings() if review else None
         outputs = Outputs(parquet, pictures, plane, seed)
         outputs.check()
-        options = ReadOptions(images, image_column, label_column)
-        dataset = read_dataset(source, format=read_as, options=options, skip_problems=skip_problems)
-        places = Places.of(source, out)
+        dataset = load(source, read_as, images, image_column, label_column, skip_problems, cache=cache)
+        places = Places.of(dataset.source, out)
         places.check(dataset, force=force)
         with steps("starting") as bar:
             from ml.embedders import make_embedder
 
-            network = make_embedder(embedder, allow_noncommercial=allow_noncommercial)
+            network = make_embedder(backbone, allow_noncommercial=allow_noncommercial)
             found = find_errors(
                 dataset,
                 network,
@@ -125,7 +118,7 @@ def audit(
             written = write_audit(
                 found,
                 places,
-                title=source.resolve().name,
+                title=dataset.source.resolve().name,
                 embedder=network.name,
                 outputs=outputs,
                 force=force,
@@ -141,7 +134,7 @@ def audit(
                     made = create_review(
                         client,
                         found,
-                        title=project_title or f"Review of {source.resolve().name}",
+                        title=project_title or f"Review of {dataset.source.resolve().name}",
                         prefix=settings.field_prefix,
                         everything=review_all,
                         document_root=document_root,

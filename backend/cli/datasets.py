@@ -1,13 +1,12 @@
-"""What the commands on datasets share: their options, the embedder, progress bars."""
+"""What the commands on datasets share besides their options: the embedder, progress bars, what was left out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
 from rich.markup import escape
 
 from backend.cli.common import console, errors
@@ -19,30 +18,13 @@ if TYPE_CHECKING:
     from ml.datasets.embedding import Embedded
     from ml.embedders import Embedder
 
-Backbone = Annotated[
-    str,
-    typer.Option(
-        "--backbone",
-        "--embedder",
-        help="auto, pixels, b0, mobilenet, resnet18, resnet50, swin, vit, timm:MODEL or timm:MODEL@CHECKPOINT.",
-    ),
-]
-Cache = Annotated[
-    Path | None, typer.Option("--cache", help="Folder for vectors; the user's cache without it.")
-]
-Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same answer.")]
-Skip = Annotated[
-    bool, typer.Option("--skip-problems", help="Leave out what cannot be used instead of stopping.")
-]
-Force = Annotated[bool, typer.Option("--force", help="Write over what is there.")]
 
-
-def load_embedder(name: str) -> Embedder:
+def load_embedder(name: str, *, allow_noncommercial: bool = False) -> Embedder:
     """Return the embedder of a name; loading it can take seconds."""
     from ml.embedders import make_embedder
 
     with console.status(f"loading {name}"):
-        embedder = make_embedder(name)
+        embedder = make_embedder(name, allow_noncommercial=allow_noncommercial)
     if embedder.note:
         errors.print(f"[yellow]{embedder.note}[/]", soft_wrap=True, highlight=False)
     return embedder

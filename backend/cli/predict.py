@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backend.cli.common import clear_errors, console
-from backend.cli.datasets import Force, Skip, progress_bar, tell_problems
-from backend.cli.reading import ImageColumn, Images, LabelColumn, ReadAs, load
+from backend.cli.datasets import progress_bar, tell_problems
+from backend.cli.reading import Cache, Force, ImageColumn, Images, LabelColumn, ReadAs, Skip, load
 
 if TYPE_CHECKING:
     from ml.datasets import Dataset
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 def predict(
-    source: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of images, or a list of them.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="IMAGES", help="Folder of images, a list of them, or project:ID.")
+    ],
     models: Annotated[
         list[Path],
         typer.Option("--model", "-m", help="A run, or its model.safetensors; several are an ensemble."),
@@ -34,6 +36,7 @@ def predict(
     macro_f1: Annotated[
         bool, typer.Option("--macro-f1", help="Compare with the labels that IMAGES come with.")
     ] = False,
+    cache: Cache = None,
     read_as: ReadAs = "",
     images: Images = None,
     image_column: ImageColumn = "",
@@ -55,7 +58,7 @@ def predict(
 
         for path in filter(None, (out, copy_to)):
             refuse_overwrite(path, force=force)
-        dataset = load(source, read_as, images, image_column, label_column, skip_problems)
+        dataset = load(source, read_as, images, image_column, label_column, skip_problems, cache=cache)
         classifiers = load_classifiers(models, views=tta)
         if macro_f1:
             _require_truth(dataset, classifiers[0].classes)

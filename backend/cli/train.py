@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backend.cli.common import Failure, clear_errors, console, errors
-from backend.cli.datasets import Skip, tell_problems
-from backend.cli.reading import ImageColumn, Images, LabelColumn, ReadAs, load
+from backend.cli.datasets import tell_problems
+from backend.cli.reading import AllowNoncommercial, ImageColumn, Images, LabelColumn, ReadAs, Skip, load
 
 if TYPE_CHECKING:
     from ml.datasets import Example, Problem
     from ml.training.config import TrainingConfig
     from ml.training.fit import Trained
-    from ml.training.trainer import Moment
+    from ml.training.trainer import TrainingProgress
 
 
 def train(
     source: Annotated[
         Path | None,
-        typer.Argument(metavar="[DATASET]", help="File, folder, or what `lineup split` wrote."),
+        typer.Argument(metavar="[DATASET]", help="File, folder, what `lineup split` wrote, or project:ID."),
     ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="YAML file; see `lineup config --example`.")
@@ -44,6 +44,7 @@ def train(
     resume: Annotated[
         Path | None, typer.Option("--resume", metavar="RUN", help="Take up a run that was stopped.")
     ] = None,
+    allow_noncommercial: AllowNoncommercial = False,
     read_as: ReadAs = "",
     images: Images = None,
     image_column: ImageColumn = "",
@@ -51,14 +52,6 @@ def train(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Training.seed: the same seed, the same network.")
     ] = None,
-    allow_noncommercial: Annotated[
-        bool,
-        typer.Option(
-            "--allow-noncommercial",
-            envvar="ALLOW_NONCOMMERCIAL",
-            help="Accept weights whose licence is not known to allow commercial use.",
-        ),
-    ] = False,
     skip_problems: Skip = False,
 ) -> None:
     """Train a classifier end to end, in a folder of its own: weights, metrics, curves, TensorBoard.
@@ -144,14 +137,14 @@ def _bars() -> Iterator[dict[str, Callable[..., None]]]:
         def decoded(number: int, total: int) -> None:
             bar.update(task, description="decoding", completed=number, total=total, note=f"{number}/{total}")
 
-        def report(moment: Moment) -> None:
-            done = (moment.epoch - 1) * moment.steps + moment.step
+        def report(now: TrainingProgress) -> None:
+            done = (now.epoch - 1) * now.steps + now.step
             bar.update(
-                task, description=f"epoch {moment.epoch}/{moment.epochs}", completed=done,
-                total=moment.epochs * moment.steps, note=f"{moment.images_per_second:.0f} images/s",
+                task, description=f"epoch {now.epoch}/{now.epochs}", completed=done,
+                total=now.epochs * now.steps, note=f"{now.images_per_second:.0f} images/s",
             )  # fmt: skip
-            if moment.record is not None:
-                found = moment.record
+            if now.record is not None:
+                found = now.record
                 bar.console.print(
                     f"epoch {found['epoch']}: loss {found['train_loss']:.4f}, macro F1 {found['macro_f1']:.4f}, "
                     f"accuracy {found['accuracy']:.4f}, {found['images_per_second']:.0f} images/s",

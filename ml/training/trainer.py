@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ml.embedders.threads import usable_cpus
-from ml.training.augment import Changed, image_seed, plain_transform, training_transform
+from ml.training.augment import AugmentedImages, image_seed, plain_transform, training_transform
 from ml.training.batches import EpochBatches
 from ml.training.config import TrainingConfig
 from ml.training.losses import make_loss
@@ -37,7 +37,7 @@ class TrainingError(ValueError):
 
 
 @dataclass(frozen=True)
-class Moment:
+class TrainingProgress:
     """Where a training stands, for a progress bar."""
 
     epoch: int
@@ -48,7 +48,7 @@ class Moment:
     record: dict[str, Any] | None = None
 
 
-Report = Callable[[Moment], None]
+Report = Callable[[TrainingProgress], None]
 
 
 class Keeper(Protocol):
@@ -140,7 +140,7 @@ class Trainer:
         self._schedule = Schedule(self._optimizer, training, self._batches.steps)
         self._ema = ModelEmaV3(self.network, decay=training.ema, use_warmup=True) if training.ema else None
         self._plain = plain_transform(config.dataset.transform)
-        self._images = Changed(
+        self._images = AugmentedImages(
             material.pixels, training_transform(config.dataset.transform, built.preprocess.shape)
         )
         self.progress = Progress()
@@ -317,7 +317,7 @@ class Trainer:
             progress, training = self.progress, self.config.training
             epoch = progress.epoch if record else progress.epoch + 1
             step = self._batches.steps if record else progress.step
-            self.report(Moment(epoch, training.epochs, step, self._batches.steps, speed, record))
+            self.report(TrainingProgress(epoch, training.epochs, step, self._batches.steps, speed, record))
 
     def _save(self) -> None:
         self._saved = time.monotonic()

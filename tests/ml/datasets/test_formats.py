@@ -210,6 +210,23 @@ def test_label_studio_s_export(images: Path, tmp_path: Path) -> None:
     assert '"https://host/away.png"' in (tmp_path / "out.jsonl").read_text()
 
 
+def test_of_several_controls_of_an_export_one_must_be_named(images: Path, tmp_path: Path) -> None:
+    [kind, other] = [choices("red")["result"], choices("good")["result"]]
+    assert isinstance(kind, list)
+    assert isinstance(other, list)
+    other[0]["from_name"] = "quality"
+    path = tmp_path / "project.json"
+    task = {"id": 1, "data": {"image": "0.png"}, "annotations": [{"result": [*kind, *other]}]}
+    path.write_text(json.dumps([task]), encoding="utf-8")
+    with pytest.raises(DatasetError, match=r"several controls, quality, x.*--label-column"):
+        read_dataset(path, options=ReadOptions(images=images))
+    with pytest.raises(DatasetError, match="no choices of a control 'colour'; it has quality, x"):
+        read_dataset(path, options=ReadOptions(images=images, label_column="colour"))
+    for control, label in (("x", "red"), ("quality", "good")):
+        [one] = read_dataset(path, options=ReadOptions(images=images, label_column=control))
+        assert one.label == label
+
+
 def test_label_studio_needs_to_serve_the_images(dataset: Dataset, tmp_path: Path) -> None:
     for options, words in (
         (WriteOptions(), "--document-root"),

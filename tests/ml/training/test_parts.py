@@ -12,7 +12,7 @@ import torch
 
 from ml.embedders.preprocess import Preprocess
 from ml.training import images as images_module
-from ml.training.augment import Changed, training_transform
+from ml.training.augment import AugmentedImages, training_transform
 from ml.training.batches import EpochBatches
 from ml.training.config import TrainingBlock
 from ml.training.images import cache_pixels
@@ -112,7 +112,7 @@ def test_a_change_depends_on_its_seed_alone() -> None:
     transform = training_transform(
         Transform.model_validate({"rotation": 30, "color_jitter": 0.4, "hflip": True}), (16, 16)
     )
-    changed = Changed(pixels, transform)
+    changed = AugmentedImages(pixels, transform)
     state = torch.get_rng_state()
     many, rows = changed.__getitems__([(0, 5), (1, 6), (0, 7)])
     alone, _ = changed.__getitems__([(1, 6)])

@@ -20,7 +20,7 @@ from ml.training.folds import train_folds
 from ml.training.network import build_network
 from ml.training.predict import Classifier, load_classifiers, predict_images, prediction_rows
 from ml.training.tensor_file import below, read_about, read_tensors, write_tensors
-from ml.training.trainer import Moment, TrainingError
+from ml.training.trainer import TrainingError, TrainingProgress
 from ml.training.yaml_file import check_config
 from tests.ml.training.made import coloured, digits
 
@@ -103,7 +103,7 @@ def test_a_training_that_was_killed_ends_as_one_that_was_not(
     chosen = config(**EVERYTHING, **{"Training.checkpoint_minutes": 0})
     runs = tmp_path / "runs"
 
-    def kill(moment: Moment) -> None:
+    def kill(moment: TrainingProgress) -> None:
         if (moment.epoch, moment.step) == at:
             raise Killed
 
@@ -136,7 +136,7 @@ def test_a_plateau_is_taken_up_again_too(tmp_path: Path) -> None:
     )
     expected = train_network(chosen, examples, runs=tmp_path / "whole").history
 
-    def kill(moment: Moment) -> None:
+    def kill(moment: TrainingProgress) -> None:
         if moment.epoch == 4:
             raise Killed
 
@@ -202,7 +202,7 @@ def test_a_frozen_backbone_does_not_change(tmp_path: Path) -> None:
     seen: list[dict[str, torch.Tensor]] = []
     chosen = config(**{"Training.epochs": 2, "Training.freeze_epochs": 1})
 
-    def look(moment: Moment) -> None:
+    def look(moment: TrainingProgress) -> None:
         if moment.record:
             (folder,) = (tmp_path / "runs").iterdir()
             seen.append(below(read_tensors(folder / "checkpoint.safetensors")[0], "network"))
