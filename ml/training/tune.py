@@ -12,7 +12,7 @@ import torch
 
 from ml.datasets import Example, Problem
 from ml.datasets.options import ReadImage
-from ml.embedders.aliases import ALIASES, AUTO_CPU
+from ml.embedders.aliases import ALIASES, AUTO_CPU, IMAGE_SIZES
 from ml.embedders.timm_backbone import TimmEmbedder
 from ml.images import ImageLimits
 from ml.training.config import TrainingConfig
@@ -23,6 +23,7 @@ from ml.training.processes import Processes
 from ml.training.run import about_model
 from ml.training.tensor_file import write_tensors
 from ml.training.trainer import Report, Trainer
+from ml.training.transforms_config import Size
 
 # threads that fetch and decode: fetching waits for others
 _THREADS = 4
@@ -100,6 +101,9 @@ def complete(config: TrainingConfig, embedder: str) -> TrainingConfig:
     if config.model.weights == "scratch" and "backbone_lr" not in config.training.model_fields_set:
         config.training.backbone_lr = 1.0
     transform = config.dataset.transform
+    side = IMAGE_SIZES.get(config.model.class_name)
+    if transform.resize is None and side is not None:
+        transform.resize = Size(height=side, width=side)
     if transform.resize is not None and transform.resize.height != transform.resize.width:
         raise ValueError("Dataset.transform.resize of a backbone must be a square: give one number")
     if transform.random_crop is not None and transform.random_crop.shape is not None:
