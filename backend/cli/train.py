@@ -53,16 +53,47 @@ def train(
         int | None, typer.Option(min=0, help="Training.seed: the same seed, the same network.")
     ] = None,
     skip_problems: Skip = False,
+    project: Annotated[
+        int | None,
+        typer.Option(
+            "--project", "-p", min=1, help="Train a backbone on a Label Studio project instead of a dataset."
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --project: publish it even if it is not better.")
+    ] = False,
+    drop: Annotated[
+        bool, typer.Option("--drop", help="With --project: go back to the setting EMBEDDER.")
+    ] = False,
 ) -> None:
     """Train a classifier end to end, in a folder of its own: weights, metrics, curves, TensorBoard.
 
+    With --project: a backbone for that project's loop, published if it is better on labels held out.
+
     Example: `lineup train photos/ --model resnet18 --epochs 10`
+
+    Example: `lineup train --project 7 --epochs 5`
 
     Example: `lineup train parts --config training.yaml --set Training.mixup=0.2`
 
     Example: `torchrun --nproc-per-node 4 -m backend.cli train parts`
     """
+    named = {
+        "Model.class_name": model, "Model.weights": weights, "Training.epochs": epochs, "Training.seed": seed,
+    }  # fmt: skip
     with clear_errors():
+        if project is not None:
+            if source or valid or resume or read_as or images or image_column or label_column:
+                raise Failure("a project has its own images: --project takes no dataset, and no --resume", 2)
+            from backend.cli.train_project import drop_backbone, train_project
+
+            if drop:
+                drop_backbone(project)
+            else:
+                train_project(project, _config(config, named, settings or []), force=force)
+            return
+        if force or drop:
+            raise Failure("--force and --drop are for --project", 2)
         from ml.training.fit import resume_network, train_network
 
         if resume is not None:
@@ -76,9 +107,6 @@ def train(
                 )
             _tell(done, [])
             return
-        named = {
-            "Model.class_name": model, "Model.weights": weights, "Training.epochs": epochs, "Training.seed": seed,
-        }  # fmt: skip
         chosen = _config(config, named, settings or [])
         source = source or chosen.dataset.dataset_path
         if source is None:
