@@ -251,11 +251,12 @@ def _review(
 def _finish(out: Path, answers: Path, truth: Path | None, given: _Given) -> None:
     from ml.datasets import Dataset, write_dataset
     from ml.datasets.place import add_to_folder, refuse_overwrite
-    from ml.propagation.folder import SPREAD, finish_folder
+    from ml.propagation.folder import SPREAD, finish_folder, read_backbone
     from ml.propagation.truth import share_right
 
     target = out / "labels.jsonl"
     refuse_overwrite(target, force=given.force)
+    given.backbone = read_backbone(out)
     said = given.embed(given.read(answers).labelled(), "answers")
     done = finish_folder(out, said, lambda examples: given.embed(Dataset(out, examples), str(out)))
     write_dataset(done.examples, target, force=given.force)
