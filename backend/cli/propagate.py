@@ -82,10 +82,11 @@ def _begin(
     out: Path, labels: Path, images: Path, truth: Path | None, precision: float, tools: _Tools
 ) -> None:
     from ml.datasets import read_dataset
+    from ml.datasets.encoding import encode
     from ml.datasets.place import placed, refuse_overwrite
     from ml.propagation import propagate as spread
     from ml.propagation.folder import write_propagated
-    from ml.selection import encode, without
+    from ml.selection import without
 
     refuse_overwrite(out, force=tools.force)
     known = tools.embed(_read(labels, images, tools).labelled(), "labelled images")

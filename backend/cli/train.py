@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backend.cli.common import Failure, clear_errors, console, errors
-from backend.cli.datasets import Skip, tell_problems
-from backend.cli.reading import ImageColumn, Images, LabelColumn, ReadAs, load
+from backend.cli.bars import steps
+from backend.cli.common import Failure, clear_errors, console
+from backend.cli.datasets import Noncommercial, Skip, tell_problems
+from backend.cli.reading import ImageColumn, Images, LabelColumn, ReadAs, Settings, load, load_config
 
 if TYPE_CHECKING:
     from ml.datasets import Example, Problem
-    from ml.training.config import TrainingConfig
     from ml.training.fit import Trained
     from ml.training.trainer import Moment
 
@@ -33,10 +33,7 @@ def train(
         str, typer.Option(help="Model.weights: pretrained, scratch, or the path of a checkpoint.")
     ] = "",
     epochs: Annotated[int | None, typer.Option(min=1, help="Training.epochs.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any key of the configuration: Training.lr=3e-4."),
-    ] = None,
+    settings: Settings = None,
     valid: Annotated[
         Path | None, typer.Option("--valid", metavar="DATASET", help="To validate on, instead of a part.")
     ] = None,
@@ -51,14 +48,7 @@ def train(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Training.seed: the same seed, the same network.")
     ] = None,
-    allow_noncommercial: Annotated[
-        bool,
-        typer.Option(
-            "--allow-noncommercial",
-            envvar="ALLOW_NONCOMMERCIAL",
-            help="Accept weights whose licence is not known to allow commercial use.",
-        ),
-    ] = False,
+    allow_noncommercial: Noncommercial = False,
     skip_problems: Skip = False,
 ) -> None:
     """Train a classifier end to end, in a folder of its own: weights, metrics, curves, TensorBoard.
@@ -86,7 +76,7 @@ def train(
         named = {
             "Model.class_name": model, "Model.weights": weights, "Training.epochs": epochs, "Training.seed": seed,
         }  # fmt: skip
-        chosen = _config(config, named, settings or [])
+        chosen = load_config(config, settings, named)
         source = source or chosen.dataset.dataset_path
         if source is None:
             raise Failure("give a DATASET, or Dataset.dataset_path in the configuration", 2)
@@ -106,14 +96,6 @@ def train(
         _tell(done, problems)
 
 
-def _config(path: Path | None, named: dict[str, Any], settings: list[str]) -> TrainingConfig:
-    from ml.training.yaml_file import check_config, parse_override, read_config
-
-    overrides = {key: value for key, value in named.items() if value not in (None, "")}
-    overrides |= dict(map(parse_override, settings))
-    return read_config(path, overrides) if path else check_config({}, overrides)
-
-
 def _datasets(
     source: Path, valid: Path | None, how: tuple[Any, ...]
 ) -> tuple[list[Example], list[Example] | None, list[Problem]]:
@@ -129,36 +111,20 @@ def _datasets(
 
 @contextmanager
 def _bars() -> Iterator[dict[str, Callable[..., None]]]:
-    """Show the progress on standard error, and a line an epoch."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[note]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=errors, transient=True) as bar:
-        task = bar.add_task("starting", total=None, note="")
-
-        def decoded(number: int, total: int) -> None:
-            bar.update(task, description="decoding", completed=number, total=total, note=f"{number}/{total}")
+    """Show the progress, and a line an epoch."""
+    with steps("decoding") as bar:
 
         def report(moment: Moment) -> None:
-            done = (moment.epoch - 1) * moment.steps + moment.step
-            bar.update(
-                task, description=f"epoch {moment.epoch}/{moment.epochs}", completed=done,
-                total=moment.epochs * moment.steps, note=f"{moment.images_per_second:.0f} images/s",
-            )  # fmt: skip
+            bar.name(f"epoch {moment.epoch}/{moment.epochs}, {moment.images_per_second:.0f} images/s")
+            bar.progress((moment.epoch - 1) * moment.steps + moment.step, moment.epochs * moment.steps)
             if moment.record is not None:
                 found = moment.record
-                bar.console.print(
+                bar.line(
                     f"epoch {found['epoch']}: loss {found['train_loss']:.4f}, macro F1 {found['macro_f1']:.4f}, "
-                    f"accuracy {found['accuracy']:.4f}, {found['images_per_second']:.0f} images/s",
-                    highlight=False,
+                    f"accuracy {found['accuracy']:.4f}, {found['images_per_second']:.0f} images/s"
                 )
 
-        yield {"decoded": decoded, "report": report}
+        yield {"decoded": bar.progress, "report": report}
 
 
 def _tell(done: Trained, problems: list[Problem]) -> None:

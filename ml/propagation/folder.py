@@ -13,10 +13,10 @@ import numpy as np
 
 from ml.datasets import read_dataset, write_dataset
 from ml.datasets.embedding import Embedded
+from ml.datasets.encoding import encode
 from ml.datasets.example import DatasetError, Example
 from ml.propagation.propagate import Propagated, spread
 from ml.propagation.votes import Member
-from ml.selection import encode
 
 LABELLED, PROPAGATED, TO_LABEL, REPORT = "labelled.jsonl", "propagated.jsonl", "to_label.jsonl", "report.json"
 

@@ -291,7 +291,7 @@ class Trainer:
             better = worth > progress.best
             progress.idle = 0 if worth[0] > progress.best[0] else progress.idle + 1
             progress.best = max(worth, progress.best)
-            self._schedule.epoch_end(found["macro_f1"])
+        self._schedule.epoch_end(record.get("macro_f1", -record["train_loss"]))
         progress.history.append(record)
         progress.epoch, progress.step, progress.loss, progress.seconds = progress.epoch + 1, 0, 0.0, 0.0
         if self.keeper is not None and self.processes.first:

@@ -288,7 +288,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path: 
     for changes, some, said in wrong:
         with pytest.raises(ValueError, match=said):
             train_network(config(**changes), some, runs=runs)
-    with pytest.raises(DatasetError, match="class violet is not one"):
+    with pytest.raises(DatasetError, match="the class 'violet' is not among"):
         train_network(config(), examples, [replace(examples[0], label="violet")], runs=runs)
     with pytest.raises(TrainingError, match=r"the loss is nan|the loss is inf"):
         train_network(
@@ -310,3 +310,4 @@ def test_each_image_is_judged_by_a_network_that_has_not_seen_it(tmp_path: Path) 
     # it is red, whatever its label says
     assert found.classes[found.probabilities[0].argmax()] == "red"
     assert found.images_per_second > 0
+    assert found.rows.tolist() == list(range(30))
