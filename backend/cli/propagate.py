@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from backend.cli.bars import steps
 from backend.cli.common import Failure, clear_errors, console, label_studio_settings
-from backend.cli.datasets import embed, load_embedder, progress_bar, tell_problems
+from backend.cli.datasets import embed, load_embedder, tell_problems
 from backend.cli.reading import (
     AllowNoncommercial,
     Backbone,
@@ -153,12 +154,13 @@ def _begin(
 ) -> tuple[list[Example], list[str]]:
     """Propagate; return what people are asked, and the classes."""
     from ml.datasets import Dataset
+    from ml.datasets.encoding import encode
     from ml.datasets.place import placed, refuse_overwrite
     from ml.propagation import propagate as propagate_labels
     from ml.propagation.folder import questions, write_propagated
     from ml.propagation.picture import draw_pool
     from ml.propagation.truth import share_right
-    from ml.selection import encode, without
+    from ml.selection import without
 
     refuse_overwrite(out, force=given.force)
     all_images = load_images(images, given.label_column, given.skip_problems, cache=given.cache)
@@ -228,7 +230,7 @@ def _review(
     settings = label_studio_settings()
     with (
         LabelStudioClient(settings.label_studio_url, settings.api_key) as client,
-        progress_bar("importing") as progress,
+        steps("importing") as bar,
     ):
         made = create_questions(
             client,
@@ -237,7 +239,7 @@ def _review(
             title=title,
             prefix=settings.field_prefix,
             document_root=document_root,
-            progress=progress,
+            progress=bar.progress,
         )
     console.print(
         f"Project {made.project_id} with {made.tasks} tasks: {made.url}\n"

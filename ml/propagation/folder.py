@@ -13,10 +13,10 @@ import numpy as np
 
 from ml.datasets import read_dataset, write_dataset
 from ml.datasets.embedding import Embedded
+from ml.datasets.encoding import encode
 from ml.datasets.example import DatasetError, Example
 from ml.propagation.finish import label_rest
 from ml.propagation.propagate import Propagated
-from ml.selection import encode
 
 LABELLED, PROPAGATED, TO_LABEL, LEFT = "labelled.jsonl", "propagated.jsonl", "to_label.jsonl", "left.jsonl"
 REPORT = "report.json"
