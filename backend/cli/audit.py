@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from backend.cli.bars import steps
-from backend.cli.common import clear_errors, console, errors, label_studio_settings
+from backend.cli.common import Failure, clear_errors, console, errors, label_studio_settings
+from backend.cli.datasets import tell_problems
 from backend.cli.reading import (
     AllowNoncommercial,
     Backbone,
     Cache,
-    DatasetArgument,
     DocumentRoot,
     Force,
     ImageColumn,
@@ -21,19 +21,35 @@ from backend.cli.reading import (
     LabelColumn,
     ProjectTitle,
     ReadAs,
-    Seed,
     Skip,
     load,
 )
+from backend.cli.training_config import Settings, load_config
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from ml.audit import Findings
+    from ml.training.config import TrainingConfig
+
+_DRAWN = 60
 
 
 def audit(
-    source: DatasetArgument,
+    source: Annotated[
+        Path | None, typer.Argument(metavar="[DATASET]", help="File or folder to audit, or project:ID.")
+    ] = None,
+    train: Annotated[
+        bool,
+        typer.Option("--train", help="Judge labels by networks trained on folds, not by frozen vectors."),
+    ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", "-c", help="YAML file of a training; see `lineup config --example`. Implies --train."
+        ),
+    ] = None,
+    settings: Settings = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -51,7 +67,10 @@ def audit(
     plane: Annotated[
         Literal["pca", "tsne", "umap"], typer.Option("--map", help="How the report's map is made.")
     ] = "tsne",
-    pictures: Annotated[int, typer.Option(min=0, help="Suspects to draw.")] = 60,
+    pictures: Annotated[
+        int | None,
+        typer.Option(min=0, help="Suspects to draw; default: 60, with --config what do_visualize says."),
+    ] = None,
     parquet: Annotated[
         bool | None,
         typer.Option(
@@ -77,7 +96,10 @@ def audit(
     images: Images = None,
     image_column: ImageColumn = "",
     label_column: LabelColumn = "",
-    seed: Seed = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, help="Of the map and the training; all else leaves nothing to chance."),
+    ] = None,
     skip_problems: Skip = False,
     force: Force = False,
 ) -> None:
@@ -88,79 +110,84 @@ def audit(
     Example: `lineup audit labels.csv --review`
 
     Example: `lineup audit labels.csv --backbone resnet50 --out audit --precision 0.95`
+
+    Example: `lineup audit photos/ --config training.yaml`
     """
     with clear_errors():
         from ml.audit import Places, write_audit
-        from ml.audit import audit as find_errors
         from ml.audit.write import Outputs
-        from ml.datasets.example import list_problems
 
-        settings = label_studio_settings() if review else None
-        outputs = Outputs(parquet, pictures, plane, seed)
+        chosen = None
+        if train or config:
+            chosen = load_config(config, settings, {"Training.seed": seed})
+        elif settings:
+            raise Failure("--set sets keys of a training: it needs --train or --config", 2)
+        source = source or (chosen.dataset.dataset_path if chosen else None)
+        if source is None:
+            raise Failure("give a DATASET, or Dataset.dataset_path in the configuration", 2)
+        studio = label_studio_settings() if review else None
+        outputs = Outputs(parquet, _pictures(pictures, chosen if config else None), plane, seed or 0)
         outputs.check()
         dataset = load(source, read_as, images, image_column, label_column, skip_problems, cache=cache)
         places = Places.of(dataset.source, out)
         places.check(dataset, force=force)
+        name = dataset.source.resolve().name
+        title = project_title or f"Review of {name}"
         with steps("starting") as bar:
             from ml.embedders import make_embedder
 
             network = make_embedder(backbone, allow_noncommercial=allow_noncommercial)
-            found = find_errors(
-                dataset,
-                network,
-                cache=cache,
-                precision=None if review else precision,
-                truth=truth,
-                skip_problems=skip_problems,
-                progress=bar.progress,
-                step=bar.step,
-            )
+            how: dict[str, Any] = {
+                "cache": cache, "precision": None if review else precision, "truth": truth,
+                "skip_problems": skip_problems, "progress": bar.progress, "step": bar.step,
+            }  # fmt: skip
+            if chosen:
+                from ml.audit.trained import audit_by_training
+
+                found = audit_by_training(
+                    dataset, chosen, network, allow_noncommercial=allow_noncommercial, **how
+                )
+            else:
+                from ml.audit import audit as audit_by_vectors
+
+                found = audit_by_vectors(dataset, network, **how)
             written = write_audit(
-                found,
-                places,
-                title=dataset.source.resolve().name,
-                embedder=network.name,
-                outputs=outputs,
-                force=force,
+                found, places, title=name, embedder=network.name, outputs=outputs, force=force,
                 step=bar.step,
-            )
+            )  # fmt: skip
             made = None
-            if settings and len(found.suspects):
+            if studio and len(found.suspects):
                 from backend.labelstudio.client import LabelStudioClient
                 from backend.review import create_review
 
                 bar.step("importing into Label Studio")
-                with LabelStudioClient(settings.label_studio_url, settings.api_key) as client:
+                with LabelStudioClient(studio.label_studio_url, studio.api_key) as client:
                     made = create_review(
-                        client,
-                        found,
-                        title=project_title or f"Review of {dataset.source.resolve().name}",
-                        prefix=settings.field_prefix,
-                        everything=review_all,
-                        document_root=document_root,
-                        progress=bar.progress,
-                    )
+                        client, found, title=title, prefix=studio.field_prefix, everything=review_all,
+                        document_root=document_root, progress=bar.progress,
+                    )  # fmt: skip
         if network.note:
             errors.print(f"[yellow]note:[/] {network.note}", highlight=False, soft_wrap=True)
-        if found.problems:
-            errors.print(
-                f"[yellow]left out:[/]\n{list_problems(found.problems)}",
-                highlight=False,
-                soft_wrap=True,
-                markup=True,
-            )
+        tell_problems(found.problems)
         console.print(_summary(found))
         for path in written:
             console.print(f"  {path}", highlight=False, soft_wrap=True, markup=False)
         if made:
             console.print(
                 f"Project {made.project_id} with {made.tasks} tasks: {made.url}",
-                highlight=False,
-                soft_wrap=True,
-                markup=False,
-            )
+                highlight=False, soft_wrap=True, markup=False,
+            )  # fmt: skip
         elif review:
             console.print("No label is suspect, so no project was made.")
+
+
+def _pictures(asked: int | None, config: TrainingConfig | None) -> int:
+    """Return how many suspects to draw."""
+    if asked is not None:
+        return asked
+    if config is None:
+        return _DRAWN
+    return config.num_images_to_vis if config.do_visualize else 0
 
 
 def _summary(found: Findings) -> Table:

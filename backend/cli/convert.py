@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backend.cli.bars import steps
 from backend.cli.common import Failure, clear_errors, console, label_studio_settings
-from backend.cli.datasets import progress_bar, tell_problems
+from backend.cli.datasets import tell_problems
 from backend.cli.reading import (
     FORMATS,
     NEW_PROJECT,
@@ -106,9 +107,11 @@ def _import(dataset: Dataset, title: str, document_root: Path | None) -> None:
     settings = label_studio_settings()
     with (
         LabelStudioClient(settings.label_studio_url, settings.api_key) as client,
-        progress_bar("importing") as progress,
+        steps("importing") as bar,
     ):
-        made = import_dataset(client, dataset, title=title, document_root=document_root, progress=progress)
+        made = import_dataset(
+            client, dataset, title=title, document_root=document_root, progress=bar.progress
+        )
     console.print(
         f"Project {made.project_id} with {made.tasks} tasks, {_contents(dataset)}: {made.url}",
         highlight=False,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backend.cli.bars import steps
 from backend.cli.common import clear_errors, console
-from backend.cli.datasets import progress_bar, tell_problems
+from backend.cli.datasets import tell_problems
 from backend.cli.reading import Cache, Force, ImageColumn, Images, LabelColumn, ReadAs, Skip, load
 
 if TYPE_CHECKING:
@@ -62,8 +63,8 @@ def predict(
         classifiers = load_classifiers(models, views=tta)
         if macro_f1:
             _require_truth(dataset, classifiers[0].classes)
-        with progress_bar("classifying") as done:
-            found = predict_images(classifiers, dataset.examples, done=done)
+        with steps("classifying") as bar:
+            found = predict_images(classifiers, dataset.examples, done=bar.progress)
         if found.problems and not skip_problems:
             raise DatasetError(
                 f"{len(found.problems)} of {len(dataset)} images cannot be used. Mend them, or leave them out with "
@@ -82,7 +83,8 @@ def predict(
 
 def _require_truth(dataset: Dataset, classes: list[str]) -> None:
     from ml.datasets import DatasetError
-    from ml.training.material import encode, labelled
+    from ml.datasets.encoding import encode
+    from ml.training.material import labelled
 
     known = labelled(dataset.examples)
     if not known:
@@ -93,11 +95,11 @@ def _require_truth(dataset: Dataset, classes: list[str]) -> None:
 def _tell_worth(found: Predictions) -> None:
     from rich.table import Table
 
-    from ml.training.material import encode
+    from ml.datasets.encoding import encode
     from ml.training.metrics import judge_classifier
 
     rows = [row for row, example in enumerate(found.examples) if example.label is not None]
-    targets = encode([found.examples[row] for row in rows], found.classes)
+    _, targets = encode([found.examples[row] for row in rows], found.classes)
     worth = judge_classifier(found.probabilities[rows], targets, len(found.classes))
     table = Table("class", "F1")
     for name, value in zip(found.classes, worth["f1"], strict=True):

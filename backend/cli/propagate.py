@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from backend.cli.bars import steps
 from backend.cli.common import Failure, clear_errors, console, label_studio_settings
-from backend.cli.datasets import embed, load_embedder, progress_bar, tell_problems
+from backend.cli.datasets import embed, load_embedder, tell_problems
 from backend.cli.reading import (
     AllowNoncommercial,
     Backbone,
@@ -153,12 +154,13 @@ def _begin(
 ) -> tuple[list[Example], list[str]]:
     """Propagate; return what people are asked, and the classes."""
     from ml.datasets import Dataset
+    from ml.datasets.encoding import encode
     from ml.datasets.place import placed, refuse_overwrite
     from ml.propagation import propagate as propagate_labels
     from ml.propagation.folder import questions, write_propagated
     from ml.propagation.picture import draw_pool
     from ml.propagation.truth import share_right
-    from ml.selection import encode, without
+    from ml.selection import without
 
     refuse_overwrite(out, force=given.force)
     all_images = load_images(images, given.label_column, given.skip_problems, cache=given.cache)
@@ -226,7 +228,7 @@ def _review(
     settings = label_studio_settings()
     with (
         LabelStudioClient(settings.label_studio_url, settings.api_key) as client,
-        progress_bar("importing") as progress,
+        steps("importing") as bar,
     ):
         made = create_questions(
             client,
@@ -235,7 +237,7 @@ def _review(
             title=title,
             prefix=settings.field_prefix,
             document_root=document_root,
-            progress=progress,
+            progress=bar.progress,
         )
     console.print(
         f"Project {made.project_id} with {made.tasks} tasks: {made.url}\n"
@@ -249,11 +251,12 @@ def _review(
 def _finish(out: Path, answers: Path, truth: Path | None, given: _Given) -> None:
     from ml.datasets import Dataset, write_dataset
     from ml.datasets.place import add_to_folder, refuse_overwrite
-    from ml.propagation.folder import SPREAD, finish_folder
+    from ml.propagation.folder import SPREAD, finish_folder, read_backbone
     from ml.propagation.truth import share_right
 
     target = out / "labels.jsonl"
     refuse_overwrite(target, force=given.force)
+    given.backbone = read_backbone(out)
     said = given.embed(given.read(answers).labelled(), "answers")
     done = finish_folder(out, said, lambda examples: given.embed(Dataset(out, examples), str(out)))
     write_dataset(done.examples, target, force=given.force)

@@ -102,13 +102,13 @@ def load(
         return read_dataset(source, format=read_as, options=options, skip_problems=skip)
     if read_as:
         raise Failure(f"{source} is a project, not a file: --from {read_as} says nothing of it", 2)
-    from backend.cli.datasets import progress_bar
+    from backend.cli.bars import steps
     from backend.project_dataset import read_project_dataset
 
     settings = label_studio_settings()
-    with progress_bar(f"images of project {project}") as progress:
+    with steps(f"images of project {project}") as bar:
         return read_project_dataset(
-            settings, project, options, cache=cache, skip_problems=skip, progress=progress
+            settings, project, options, cache=cache, skip_problems=skip, progress=bar.progress
         )
 
 

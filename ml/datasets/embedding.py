@@ -52,6 +52,16 @@ class Embedded:
     def __len__(self) -> int:
         return len(self.examples)
 
+    def take(self, rows: np.ndarray) -> Embedded:
+        """Return a part, by its rows."""
+        return Embedded(
+            [self.examples[row] for row in rows.tolist()],
+            [self.keys[row] for row in rows.tolist()],
+            self.vectors[rows],
+            self.measures[rows],
+            self.problems,
+        )
+
 
 def default_cache() -> Path:
     """Return the user's own cache folder for vectors: ``$XDG_CACHE_HOME/lineup``, or ``~/.cache/lineup``."""

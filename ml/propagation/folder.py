@@ -13,10 +13,10 @@ import numpy as np
 
 from ml.datasets import read_dataset, write_dataset
 from ml.datasets.embedding import Embedded
+from ml.datasets.encoding import encode
 from ml.datasets.example import DatasetError, Example
 from ml.propagation.finish import label_rest
 from ml.propagation.propagate import Propagated
-from ml.selection import encode
 
 LABELLED, PROPAGATED, TO_LABEL, LEFT = "labelled.jsonl", "propagated.jsonl", "to_label.jsonl", "left.jsonl"
 REPORT = "report.json"
@@ -105,7 +105,7 @@ def finish_folder(folder: Path, answers: Embedded, embed: Callable[[list[Example
     DatasetError
         If the folder is none of these, a label is not one of its classes, or no answer is to a question.
     """
-    classes = _read_classes(folder)
+    classes = list(_read_report(folder, "classes"))
     labelled = embed(_read_part(folder, LABELLED))
     asked = embed(_read_part(folder, TO_LABEL))
     pool = embed([one for name in (TO_LABEL, PROPAGATED, LEFT) for one in _read_part(folder, name)])
@@ -134,9 +134,20 @@ def _said(example: Example, label: str | list[str] | None, source: str) -> Examp
     return replace(example, label=label, more={"source": source})
 
 
-def _read_classes(folder: Path) -> list[str]:
+def read_backbone(folder: Path) -> str:
+    """Return the embedder whose vectors the folder was made with.
+
+    Raises
+    ------
+    DatasetError
+        If the folder is none of `write_propagated`.
+    """
+    return str(_read_report(folder, "backbone"))
+
+
+def _read_report(folder: Path, key: str) -> Any:
     try:
-        return list(json.loads((folder / REPORT).read_text(encoding="utf-8"))["classes"])
+        return json.loads((folder / REPORT).read_text(encoding="utf-8"))[key]
     except (OSError, ValueError, KeyError) as error:
         raise DatasetError(f"{folder} was not written by lineup propagate: {error}") from error
 

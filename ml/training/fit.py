@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from ml.datasets import DatasetError, Example, Problem
+from ml.datasets.encoding import encode
 from ml.training.config import TrainingConfig
 from ml.training.images import Done, Pixels, cache_pixels
-from ml.training.material import Material, choose_classes, encode, labelled
+from ml.training.material import Material, choose_classes, labelled
 from ml.training.network import Built, build_network
 from ml.training.processes import Processes, join_processes
 from ml.training.run import RunFolder, best_of
@@ -186,7 +187,7 @@ def _train(
 
 
 def _material(pixels: Pixels, examples: Sequence[Example], n_train: int, classes: list[str]) -> Material:
-    targets = encode(examples, classes)
+    _, targets = encode(examples, classes)
     train, valid = pixels.rows[pixels.rows < n_train], pixels.rows[pixels.rows >= n_train]
     counts = Counter(targets[train].tolist())
     if len(counts) < 2 or not len(valid):

@@ -40,6 +40,8 @@ class Built:
         Where its weights come from: ``name``, ``source``, ``licence``.
     head : tuple of str
         Names of the parameters of the head, that learn while the backbone is frozen.
+    fresh : bool
+        Whether all of it begins from scratch.
     """
 
     network: nn.Module
@@ -47,6 +49,7 @@ class Built:
     normalise: Callable[[torch.Tensor], torch.Tensor]
     weights: dict[str, str]
     head: tuple[str, ...]
+    fresh: bool
 
 
 def resolve_model(name: str) -> str:
@@ -128,7 +131,10 @@ def build_network(
             "Dataset.transform.random_crop of fixed size needs Dataset.transform.resize beside it"
         )
     seen = {**config, "input_size": (3, *(crop or config["input_size"][1:]))}
-    return Built(network, Preprocess(config), Preprocess(seen).normalise, weights, _head_names(network))
+    return Built(
+        network, Preprocess(config), Preprocess(seen).normalise, weights, _head_names(network),
+        fresh=model.weights == "scratch",
+    )  # fmt: skip
 
 
 def load_backbone(network: nn.Module, name: str, path: Path) -> None:
@@ -170,6 +176,15 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     except Exception as error:  # torch and safetensors raise whatever a broken file makes them
         raise WeightsUnavailable(f"checkpoint {path} cannot be read as weights: {error}") from error
     return state
+
+
+def keep_statistics(network: nn.Module) -> None:
+    """Have batch normalisation use the statistics it has, although the network is in training mode."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    for part in network.modules():
+        if isinstance(part, _BatchNorm):
+            part.eval()
 
 
 def freeze_backbone(network: nn.Module, head: tuple[str, ...], *, frozen: bool) -> None:

@@ -75,7 +75,7 @@ class Classifier:
         self._views = make_views(transform) if views else [lambda images: images]
         # trained in half precision on a GPU, it may be used without one
         precision = "fp32" if self.config.training.precision == "fp32" else "auto"
-        self._precision = Precision(precision, torch.device(self.device))
+        self._precision = Precision(precision, torch.device(self.device), built.network)
         self.preprocess = built.preprocess
         self.name, self.fingerprint = f"trained:{path}", path.stem
         self.note: str | None = None

@@ -11,12 +11,14 @@ from backend.cli import app
 COMMANDS = (
     "audit", "clean", "convert", "evaluate", "predict", "propagate", "select", "split", "train",
 )  # fmt: skip
-# in this order, each with the same help everywhere; --images and --seed of some mean more
+# in this order, each with the same help everywhere; some mean more in a command
 SHARED = (
     "--backbone", "--allow-noncommercial", "--cache", "--from", "--images", "--image-column", "--label-column",
     "--seed", "--skip-problems", "--force",
 )  # fmt: skip
-OWN_HELP = {("select", "--images"), ("propagate", "--images"), ("train", "--seed")}
+OWN_HELP = {
+    ("select", "--images"), ("propagate", "--images"), ("audit", "--seed"), ("train", "--seed"), ("train", "--force"),
+}  # fmt: skip
 
 
 def test_shared_options_have_one_name_help_and_order() -> None:
