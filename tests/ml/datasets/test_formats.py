@@ -22,6 +22,7 @@ from ml.datasets import (
     write_dataset,
 )
 from ml.datasets.cells import cell, value_of
+from ml.datasets.find import find_image
 from ml.datasets.folders import file_name, folder_name
 from ml.datasets.label_studio import label_config
 
@@ -208,6 +209,14 @@ def test_label_studio_s_export(images: Path, tmp_path: Path) -> None:
     # a task whose image is elsewhere stays a URI, whatever it becomes
     write_dataset(found, tmp_path / "out.jsonl")
     assert '"https://host/away.png"' in (tmp_path / "out.jsonl").read_text()
+
+
+def test_a_task_names_no_file_outside_the_folders(images: Path, tmp_path: Path) -> None:
+    assert (images / "0.png").is_file()
+    (tmp_path / "apart").mkdir()
+    for outside in ("/data/local-files/?d=../images/0.png", "https://host/a/../../images/0.png"):
+        assert find_image(outside, [tmp_path / "apart"]) is None
+    assert find_image("/data/local-files/?d=images/0.png", [tmp_path]) == tmp_path / "images" / "0.png"
 
 
 def test_of_several_controls_of_an_export_one_must_be_named(images: Path, tmp_path: Path) -> None:
