@@ -18,6 +18,11 @@ PUBLISHED = "published"
 _ID = re.compile(r"tuned-[0-9a-f]{12}")
 
 
+def is_backbone(name: str) -> bool:
+    """Tell whether a backbone's id is one that Lineup gives."""
+    return _ID.fullmatch(name) is not None
+
+
 class BackboneNotFound(LookupError):
     """A project's own backbone is not where it was kept; the message says what to do."""
 
@@ -111,7 +116,7 @@ class BackboneStore:
             If it is not there.
         """
         folder = self.root / name
-        if not (_ID.fullmatch(name) and (folder / MANIFEST).is_file() and (folder / MODEL).is_file()):
+        if not (is_backbone(name) and (folder / MANIFEST).is_file() and (folder / MODEL).is_file()):
             raise BackboneNotFound(
                 f"project {self.project_id}: its backbone {name!r} is not in {self.root}. Go back to EMBEDDER: "
                 f"lineup train --project {self.project_id} --drop"
@@ -131,4 +136,4 @@ class BackboneStore:
         """Return the stored backbones."""
         if not self.root.is_dir():
             return []
-        return sorted(path.name for path in self.root.iterdir() if _ID.fullmatch(path.name))
+        return sorted(path.name for path in self.root.iterdir() if is_backbone(path.name))

@@ -117,7 +117,7 @@ class Refresher:
             If the project has no such backbone.
         """
         if backbone is None:
-            return EmbeddingParts(None, self.stage, self.vectors)
+            return EmbeddingParts(self.stage, self.vectors)
         return self._own.parts(project_id, backbone)
 
     def known_projects(self) -> list[int]:
@@ -223,9 +223,7 @@ class Refresher:
         targets = build_targets(snapshot, kind, settings.reviewers)
         project.store.put_histories(first_labels(targets, kind, project.store.histories()))
         with result.timed("embed"):
-            # the other workers have the settings' backbone
-            engine = self.engine if parts.backbone is None else None
-            room = EmbeddingRoom(project.store, parts.vectors, parts.stage, engine)
+            room = EmbeddingRoom(project.store, parts.vectors, parts.stage, self.engine)
             embedded = room.embed(
                 project.id, targets.ids.tolist(), targets.uris, progress, measure_all="full" in reasons
             )

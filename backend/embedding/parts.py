@@ -21,15 +21,8 @@ _KEPT = 3
 
 @dataclass(frozen=True)
 class EmbeddingParts:
-    """A backbone, ready to embed with, and its vectors.
+    """A backbone, ready to embed with, and its vectors."""
 
-    Attributes
-    ----------
-    backbone : str or None
-        Id of the project's own; None: the setting's.
-    """
-
-    backbone: str | None
     stage: EmbeddingStage
     vectors: VectorStore
 
@@ -37,6 +30,11 @@ class EmbeddingParts:
     def embedder(self) -> Embedder:
         """The network itself."""
         return self.stage.embedder
+
+    @property
+    def backbone(self) -> str | None:
+        """Id of the project's own that it is; None: it is the setting's."""
+        return self.stage.backbone
 
 
 class OwnBackbones:
@@ -80,7 +78,5 @@ class OwnBackbones:
         )
         # the path is of this machine
         embedder.name = f"timm:{found.manifest['model']} ({name})"
-        vectors = open_vectors(self.settings, embedder.fingerprint, embedder.dim)
-        return EmbeddingParts(
-            name, EmbeddingStage(embedder, self._fetcher(), self.settings.image_limits), vectors
-        )
+        stage = EmbeddingStage(embedder, self._fetcher(), self.settings.image_limits, name)
+        return EmbeddingParts(stage, open_vectors(self.settings, embedder.fingerprint, embedder.dim))

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from backend.backbones import MANIFEST, MODEL, PUBLISHED, Backbone, BackboneStore
+from backend.backbones import MANIFEST, MODEL, PUBLISHED, Backbone, BackboneStore, is_backbone
 from backend.shared.bucket import Vanished
 from backend.shared.project import SharedProject
 
@@ -51,8 +51,7 @@ class SharedBackbones(BackboneStore):
 
     def load(self, name: str) -> Backbone:
         """Return a stored backbone, fetched once."""
-        # a version's manifest names it: it must not lead out of the folder
-        if Path(name).name == name and not (self.root / name / MANIFEST).is_file():
+        if is_backbone(name) and not (self.root / name / MANIFEST).is_file():
             for file in (MODEL, MANIFEST):
                 self._fetch(name, file)
         return super().load(name)

@@ -37,6 +37,7 @@ _DEFAULTS: dict[str, Any] = {
     "label_smoothing": 0.1,
     "weight_decay": 0.05,
 }
+_SCRATCH: dict[str, Any] = {"backbone_lr": 1.0, "freeze_epochs": 0}
 
 
 @dataclass(frozen=True)
@@ -91,15 +92,11 @@ def complete(config: TrainingConfig, embedder: str) -> TrainingConfig:
         if checkpoint and "weights" not in config.model.model_fields_set:
             config.model.weights = checkpoint
     config.model.class_name = resolve_model(config.model.class_name)
-    for key, value in _DEFAULTS.items():
-        if key not in config.training.model_fields_set:
-            setattr(config.training, key, value)
-    if config.training.freeze_epochs and (
-        config.model.weights == "scratch" or config.training.freeze_epochs >= config.training.epochs
-    ):
+    open_ends = _DEFAULTS | (_SCRATCH if config.model.weights == "scratch" else {})
+    for key in open_ends.keys() - config.training.model_fields_set:
+        setattr(config.training, key, open_ends[key])
+    if config.training.freeze_epochs >= config.training.epochs:
         config.training.freeze_epochs = 0
-    if config.model.weights == "scratch" and "backbone_lr" not in config.training.model_fields_set:
-        config.training.backbone_lr = 1.0
     transform = config.dataset.transform
     side = IMAGE_SIZES.get(config.model.class_name)
     if transform.resize is None and side is not None:

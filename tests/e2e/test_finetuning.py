@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,15 @@ def project_on(server: LineupServer, labelled: int = 120) -> Scene:
 
 def record_of(server: LineupServer, scene: Scene) -> TrainingRecord:
     return read_training(server.settings, scene.project)
+
+
+def ended(server: LineupServer, scene: Scene) -> TrainingRecord:
+    """Wait for a training; it runs below everything else, and another's tests may keep the machine busy."""
+    deadline = time.monotonic() + 300
+    while (record := record_of(server, scene)).finished_at is None:
+        assert time.monotonic() < deadline, f"the training does not end: {record}"
+        time.sleep(0.2)
+    return record
 
 
 def health(server: LineupServer, scene: Scene) -> dict[str, Any]:
@@ -123,8 +133,7 @@ def test_by_itself_at_200_labels(label_studio: LabelStudioServer, tmp_path: Path
         scene.annotate(199)
         server.wait(scene.project, labels=200)
         wait_for(lambda: record_of(server, scene).open, "200 labels ask for no training")
-        wait_for(lambda: record_of(server, scene).finished_at is not None, "the training does not end")
-        record = record_of(server, scene)
+        record = ended(server, scene)
         assert record.state in ("published", "kept"), record.message
         assert (record.labels, record.attempts) == (200, 1)
         scene.annotate(200)
