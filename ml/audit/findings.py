@@ -42,7 +42,8 @@ class Findings:
     right : ndarray of float, shape (n,)
         Probability that the label is wrong and the suggestion right, in [0, 1]; NaN without a label.
     status : list of str, length n
-        One of `STATUSES`. A label that is corrected was suspect.
+        One of `STATUSES`. A label may be corrected without being suspect: the two
+        have thresholds of their own.
     reason : list of str, length n
         Why an image or its label is worth a look, or ``''``.
     statistics : dict of str to ndarray of float, shape (n,)

@@ -20,7 +20,7 @@ from ml.training.processes import Processes, join_processes
 from ml.training.run import RunFolder, best_of
 from ml.training.split import split_rows
 from ml.training.tensor_file import read_about
-from ml.training.trainer import Report, Trainer
+from ml.training.trainer import Progress, Report, Trainer
 
 Announce = Callable[[str], None]
 
@@ -121,7 +121,7 @@ def resume_network(
     run, config, classes, train, valid = RunFolder.open(path)
     begun = run.checkpoint.exists()
     progress = read_about(run.checkpoint)["progress"] if begun else None
-    if progress is not None and progress["epoch"] >= config.training.epochs:
+    if progress is not None and Progress(**progress).ended(config.training):
         run.complete(progress["history"], classes)
         raise ValueError(f"the run {path} has ended: its network is {run.model}")
     with join_processes() as processes:

@@ -20,6 +20,7 @@ from ml.training.network import Built, build_network
 from ml.training.processes import join_processes
 from ml.training.split import fold_rows
 from ml.training.trainer import Report, Trainer
+from ml.training.views import known_views
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def train_folds(
     Each is kept as it is after its last epoch: choosing an epoch, or stopping early, by the images that are to be
     judged would choose by their labels, right or wrong. So ``early_stop`` is not heeded, and the schedule
     ``plateau`` looks at the training loss. A class that has all its images in one fold is judged by a network that
-    does not know it.
+    does not know it. Images are judged in the views that the training has shown: mirrored, closer.
 
     Parameters
     ----------
@@ -120,7 +121,7 @@ def train_folds(
             seed=seed,
         )
         others = rows[targets[rows] < 0]
-        folds = int(fold.max()) + 1
+        folds, views = int(fold.max()) + 1, known_views(config.dataset.transform)
         probabilities = np.zeros((len(examples), len(classes)), dtype=np.float32)
         seen, seconds = 0.0, 0.0
         for number in range(folds):
@@ -130,8 +131,8 @@ def train_folds(
             material = Material(pixels.array, targets, classes, learn, np.zeros(0, dtype=np.int64))
             trainer = Trainer(config, built, material, processes, report=report(number) if report else None)
             progress = trainer.fit()
-            probabilities[held] = trainer.probabilities(held)
-            probabilities[others] += trainer.probabilities(others) / folds
+            probabilities[held] = trainer.probabilities(held, views)
+            probabilities[others] += trainer.probabilities(others, views) / folds
             seconds += sum(record["seconds"] for record in progress.history)
             seen += sum(one["seconds"] * one["images_per_second"] for one in progress.history)
     return OutOfFold(

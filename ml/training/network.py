@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml.embedders.aliases import ALIASES
 from ml.embedders.base import WeightsUnavailable
+from ml.embedders.checkpoints import classifier_names, load_backbone
 from ml.embedders.hub import require_weights
 from ml.embedders.licences import require_commercial
 from ml.embedders.preprocess import Preprocess
@@ -137,47 +138,6 @@ def build_network(
     )  # fmt: skip
 
 
-def load_backbone(network: nn.Module, name: str, path: Path) -> None:
-    """Load the weights of a checkpoint, all but those of the classifier.
-
-    Raises
-    ------
-    WeightsUnavailable
-        If it is not there, cannot be read, or does not fit the model.
-    """
-    state = read_weights(path)
-    heads = _classifier_names(network)
-    inner = {key: value for key, value in state.items() if not key.startswith(tuple(f"{h}." for h in heads))}
-    own = {key for key in network.state_dict() if not key.startswith(tuple(f"{h}." for h in heads))}
-    missing, unknown = sorted(own - inner.keys()), sorted(inner.keys() - own)
-    if missing or unknown:
-        which = f"it has no {missing[0]}" if missing else f"it has {unknown[0]} besides"
-        raise WeightsUnavailable(f"checkpoint {path} is not one of timm's {name}: {which}")
-    try:
-        network.load_state_dict(inner, strict=False)
-    except RuntimeError as error:
-        raise WeightsUnavailable(f"checkpoint {path} is not one of timm's {name}: {error}") from error
-
-
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors of a checkpoint, ``.safetensors`` or a state dict of torch, loaded as weights only.
-
-    Raises
-    ------
-    WeightsUnavailable
-        If it is not there or cannot be read.
-    """
-    from timm.models import load_state_dict
-
-    try:
-        state: dict[str, torch.Tensor] = load_state_dict(str(path), weights_only=True)
-    except FileNotFoundError as error:
-        raise WeightsUnavailable(f"there is no checkpoint {path}") from error
-    except Exception as error:  # torch and safetensors raise whatever a broken file makes them
-        raise WeightsUnavailable(f"checkpoint {path} cannot be read as weights: {error}") from error
-    return state
-
-
 def keep_statistics(network: nn.Module) -> None:
     """Have batch normalisation use the statistics it has, although the network is in training mode."""
     from torch.nn.modules.batchnorm import _BatchNorm
@@ -235,20 +195,15 @@ def _describe(name: str, source: str, allow_noncommercial: bool) -> dict[str, st
     }
 
 
-def _classifier_names(network: nn.Module) -> tuple[str, ...]:
-    found = network.pretrained_cfg.get("classifier") or ()
-    return (found,) if isinstance(found, str) else tuple(found)
-
-
 def _head_names(network: nn.Module) -> tuple[str, ...]:
-    prefixes = tuple(f"{one}." for one in _classifier_names(network))
+    prefixes = tuple(f"{one}." for one in classifier_names(network))
     return tuple(name for name, _ in network.named_parameters() if name.startswith(prefixes))
 
 
 def _set_mlp(network: nn.Module, name: str, model: ModelBlock) -> None:
     from torch import nn
 
-    places = _classifier_names(network)
+    places = classifier_names(network)
     linear = network.get_submodule(places[0]) if len(places) == 1 else None
     if not isinstance(linear, nn.Linear):
         raise ValueError(

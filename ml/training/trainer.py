@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from ml.embedders.threads import usable_cpus
 from ml.training.augment import AugmentedImages, image_seed, plain_transform, training_transform
 from ml.training.batches import EpochBatches
-from ml.training.config import TrainingConfig
+from ml.training.config import TrainingBlock, TrainingConfig
 from ml.training.head_start import choose_rows, start_head
 from ml.training.losses import make_loss
 from ml.training.material import Material
@@ -29,6 +29,7 @@ from ml.training.precision import Precision
 from ml.training.processes import Processes
 from ml.training.schedules import Schedule
 from ml.training.tensor_file import below, read_tensors, write_tensors
+from ml.training.views import View
 
 _TOLD = 0.2  # seconds between two reports
 _FEW = 2_000  # images whose own batch statistics are worse than those of the weights
@@ -92,6 +93,10 @@ class Progress:
     history: list[dict[str, Any]] = field(default_factory=list)
     best: list[float] = field(default_factory=lambda: [-1.0, 0.0])
     idle: int = 0
+
+    def ended(self, config: TrainingBlock) -> bool:
+        """Tell whether all epochs are done, or the last ones were worth nothing."""
+        return self.epoch >= config.epochs or 0 < config.early_stop <= self.idle
 
 
 class Trainer:
@@ -172,20 +177,30 @@ class Trainer:
         else:
             self._start_head()
         training = self.config.training
-        while self.progress.epoch < training.epochs and not self._tired():
+        while not self.progress.ended(training):
             self._set_phase()
             rate = self._schedule.rate()
             self._train_epoch()
             self._end_epoch(rate)
         return self.progress
 
-    def probabilities(self, rows: np.ndarray) -> np.ndarray:
-        """Return the probabilities of the classes for cached images, float32 of shape (len(rows), classes)."""
+    def probabilities(self, rows: np.ndarray, views: Sequence[View] = ()) -> np.ndarray:
+        """Return the probabilities of the classes for cached images, float32 of shape (len(rows), classes).
+
+        Parameters
+        ----------
+        rows : ndarray of int
+        views : sequence of callable
+            Of `ml.training.views.make_views`: averaged over; without any, images as they are.
+        """
         network = self.judge
         self.processes.share_buffers(network)
-        return self._over(
-            rows, lambda some: self._logits(network, some).softmax(dim=1), len(self.material.classes)
-        )
+
+        def work(some: np.ndarray) -> torch.Tensor:
+            seen = [self._logits(network, some, view).softmax(dim=1) for view in views or (None,)]
+            return torch.stack(seen).mean(dim=0)
+
+        return self._over(rows, work, len(self.material.classes))
 
     def _over(self, rows: np.ndarray, work: Callable[[np.ndarray], torch.Tensor], width: int) -> np.ndarray:
         """Return what comes of a piece of work on batches of rows, float32 of shape (len(rows), width)."""
@@ -226,9 +241,11 @@ class Trainer:
         return images.numpy()
 
     @torch.no_grad()
-    def _logits(self, network: nn.Module, rows: np.ndarray) -> torch.Tensor:
+    def _logits(self, network: nn.Module, rows: np.ndarray, view: View | None = None) -> torch.Tensor:
         network.eval()
         images = torch.from_numpy(self.material.pixels[rows])
+        if view is not None:
+            images = view(images.movedim(-1, 1)).movedim(1, -1)
         if self._plain is not None:
             images = self._plain(images.movedim(-1, 1)).movedim(1, -1)
         with self._precision():
@@ -238,10 +255,6 @@ class Trainer:
     def _input(self, images: torch.Tensor) -> torch.Tensor:
         pixels = images.to(self.device, non_blocking=True)
         return self.built.normalise(pixels).contiguous(memory_format=self._layout)
-
-    def _tired(self) -> bool:
-        patience = self.config.training.early_stop
-        return bool(patience) and self.progress.idle >= patience
 
     def _set_phase(self) -> None:
         """Freeze or unfreeze; in parallel, the gradients that are averaged are those of what learns."""

@@ -345,3 +345,33 @@ def test_batch_statistics_are_those_of_the_weights_where_images_are_few(tmp_path
         same = [torch.equal(before[name], after[name]) for name in before if name.endswith("running_mean")]
         assert all(same) if keep is None else not any(same)
         assert not torch.equal(before["conv1.0.weight"], after["conv1.0.weight"])
+
+
+def test_a_run_that_stopped_early_has_ended_and_one_without_images_says_so(tmp_path: Path) -> None:
+    examples = coloured(tmp_path / "photos")
+    still = {"Training.epochs": 9, "Training.early_stop": 1, "Training.lr": 1e-9, "Training.min_lr": 0.0}
+    done = train_network(config(**still), examples, runs=tmp_path / "runs")
+    assert len(done.history) == 2
+    told: list[int] = []
+    with pytest.raises(ValueError, match="has ended"):
+        resume_network(done.path, decoded=lambda number, total: told.append(number))
+    assert not told
+    for example in examples:
+        assert example.path is not None
+        example.path.unlink()
+    with pytest.raises(DatasetError, match=r"(?s)needs its images to be taken up.*there is no image"):
+        resume_network(done.path)
+
+
+def test_a_network_is_known_by_its_content(tmp_path: Path) -> None:
+    examples = coloured(tmp_path / "photos")
+    made = [
+        train_network(
+            config(**{"Training.epochs": 1, "Training.seed": seed}), examples, runs=tmp_path / "runs"
+        )
+        for seed in (1, 2)
+    ]
+    first, again, other = (
+        Classifier(path).fingerprint for path in (made[0].path, made[0].model, made[1].path)
+    )
+    assert first == again != other
