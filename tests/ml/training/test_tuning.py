@@ -6,15 +6,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from sklearn.metrics import average_precision_score
 
 from ml.datasets import Example
+from ml.datasets.options import read_file
 from ml.embedders import make_embedder
+from ml.learners import choices
+from ml.suspicion.choices import judge
+from ml.suspicion.judgement import Judgement
 from ml.training.comparison import compare_backbones
 from ml.training.holdout import hold_out
 from ml.training.tune import complete, tune_backbone
 from ml.training.yaml_file import check_config
+from ml.vectors import content_key
 from tests.embedding import embed
 from tests.ml.training.dominoes import CLASSES, domino, domino_file
+from tests.ml.training.made import digits
 
 RNG = np.random.default_rng(0)
 
@@ -91,6 +99,45 @@ def test_a_tuned_backbone_embeds_as_its_file_does(tmp_path: Path) -> None:
     found = compare_backbones(pixels, tuned.vectors, labels[tuned.rows], keys, learn, held, 2)
     assert found.better, found.text()
     assert found.after["macro_f1"] >= 0.9
+
+
+def test_wrong_labels_that_are_left_out_are_still_found(tmp_path: Path) -> None:
+    examples = digits(tmp_path / "digits", 400)
+    files = [(tmp_path / "digits" / example.image).read_bytes() for example in examples]
+    keys = [content_key(data) for data in files]
+    truth = np.array([int(str(example.label)) for example in examples])
+    rng = np.random.default_rng(0)
+    wrong = rng.random(400) < 0.1
+    given = np.where(wrong, (truth + rng.integers(1, 10, 400)) % 10, truth)
+
+    def found(vectors: np.ndarray) -> Judgement:
+        fit = choices.fit(vectors, given, 10, keys)
+        return judge(given, fit.oos_probs, keys=keys, **fit.evidence())
+
+    before = found(
+        embed(
+            make_embedder("pixels"),
+            [Image.open(tmp_path / "digits" / one.image).convert("RGB") for one in examples],
+        )
+    )
+    small = {"class_name": "test_resnet", "weights": "scratch"}
+    training = {"epochs": 8, "batch_size": 16, "lr": 0.003}
+    config = complete(
+        check_config({"Model": small, "Training": training, "Dataset": {"transform": {"resize": 32}}}, {}),
+        "pixels",
+    )
+    tuned = tune_backbone(
+        config,
+        examples,
+        given,
+        [str(digit) for digit in range(10)],
+        ~before.suspect,
+        tmp_path / "run",
+        read=read_file,
+    )
+    after = found(tuned.vectors)
+    assert average_precision_score(wrong, after.suspicion) > 0.9
+    assert after.expected_wrong > 0.6 * wrong.sum()
 
 
 def test_what_is_left_open_is_that_of_the_embedder_in_use() -> None:
