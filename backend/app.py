@@ -18,6 +18,7 @@ from backend.auth import AuthMiddleware, event_allowed
 from backend.doctor.knock import REFUSED, answer_knock, is_knock
 from backend.errands.routes import add_routes
 from backend.errands.runner import ErrandRunner
+from backend.finetuning.record import read_training
 from backend.jobs.base import QueueUnavailable, RefreshQueue
 from backend.jobs.open import open_queue
 from backend.limits import LimitsMiddleware
@@ -146,11 +147,18 @@ class Service:
         status = project_status(self.settings, project_id)
         version = self.predictor.version(project_id)
         manifest = self._manifest(project_id, version)
+        training = read_training(self.settings, project_id, now=False)
         return {
             "model_version": version,
             "state": status.state,
             "embedder": manifest.get("embedder", self.settings.embedder),
             "note": manifest.get("note") or (status.last_refresh.note if status.last_refresh else None),
+            "training": {
+                "state": training.state,
+                "before": training.before,
+                "after": training.after,
+                "message": training.message,
+            },
         }
 
     def _manifest(self, project_id: int, version: str) -> dict[str, Any]:

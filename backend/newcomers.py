@@ -41,7 +41,12 @@ class Newcomers:
         self._pool: ProcessPoolExecutor | None = None
 
     def embed(
-        self, project_id: int, images: Sequence[tuple[int, str]], fingerprint: str, deadline: float
+        self,
+        project_id: int,
+        images: Sequence[tuple[int, str]],
+        fingerprint: str,
+        deadline: float,
+        backbone: str | None = None,
     ) -> dict[str, str | None]:
         """Embed images that have no vector yet.
 
@@ -52,6 +57,8 @@ class Newcomers:
             Of the embedder the published head was learned on; another one's vectors would be of no use.
         deadline : float
             By ``time.monotonic()``; what is not done by then is left out.
+        backbone : str or None
+            The project's own that the published head was learned on; None: the settings'.
 
         Returns
         -------
@@ -65,9 +72,8 @@ class Newcomers:
             if left <= 0:
                 break
             try:
-                outcome |= (
-                    self._workers().submit(_embed, self.settings, project_id, batch, fingerprint).result(left)
-                )
+                work = self._workers().submit(_embed, self.settings, project_id, batch, fingerprint, backbone)
+                outcome |= work.result(left)
             except TimeoutError:
                 break
             except BrokenProcessPool:
@@ -111,7 +117,11 @@ def _begin(parent: int, settings: Settings) -> None:
 
 
 def _embed(
-    settings: Settings, project_id: int, images: Sequence[tuple[int, str]], fingerprint: str
+    settings: Settings,
+    project_id: int,
+    images: Sequence[tuple[int, str]],
+    fingerprint: str,
+    backbone: str | None,
 ) -> dict[str, str | None]:
     """Embed one batch; runs in the child."""
     from backend.embedding import EmbeddingRoom
@@ -120,7 +130,7 @@ def _embed(
 
     if _Child.refresher is None or _Child.refresher.settings != settings:
         _Child.refresher = Refresher(settings)
-    parts = _Child.refresher
+    parts = _Child.refresher.parts(project_id, backbone)
     if parts.embedder.fingerprint != fingerprint:
         why = f"the embedder is now {parts.embedder.fingerprint}, the served version knows {fingerprint}"
         return dict.fromkeys((uri for _, uri in images), why)

@@ -43,6 +43,7 @@ class _Served:
     head: ServingHead
     vectors: VectorStore
     fingerprint: str
+    backbone: str | None
     classes: tuple[str, ...]
 
 
@@ -156,7 +157,7 @@ class Predictor:
         if new:
             deadline = time.monotonic() + SECONDS
             images = [(task_id, uri) for uri, task_id in new.items()]
-            outcome = self.newcomers.embed(project_id, images, served.fingerprint, deadline)
+            outcome = self.newcomers.embed(project_id, images, served.fingerprint, deadline, served.backbone)
             vectors, why = self._look_up(served, store, uris)
             why = [
                 outcome.get(str(uri)) or reason if reason == _NEW else reason
@@ -197,7 +198,8 @@ class Predictor:
                 head = learner.serve(loaded.arrays)
                 vectors = open_vectors(self.settings, fingerprint, len(head.mean))
                 classes = tuple(manifest["classes"])
-                served = _Served(version, kind, learner, head, vectors, fingerprint, classes)
+                backbone = manifest.get("backbone")
+                served = _Served(version, kind, learner, head, vectors, fingerprint, backbone, classes)
                 self._served[project_id] = served
             return served
 

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from backend.backbones import BackboneStore
 from backend.registry import UNTRAINED, Version, VersionRegistry
 from backend.settings import Settings
+from backend.shared.backbones import SharedBackbones
 from backend.shared.folder import share
 from backend.shared.project import SharedProject
 from backend.shared.registry import SharedRegistry
@@ -19,6 +21,9 @@ log = logging.getLogger(__name__)
 
 GONE = "gone"
 VERSIONS = "versions"
+BACKBONES = "backbones"
+# the backbone of the last refresh that had work to do
+BACKBONE = "backbone"
 # digests of what was learned last, and of what a person's rollback set aside
 LEARNED, PINNED = "learned", "pinned"
 # whether the next refresh takes tabs and sampling back from whoever changed them
@@ -118,12 +123,17 @@ class Project:
             return None
         return self.registry.load(version_id)
 
-    def keeps(self, served: Version, digest: str) -> bool:
-        """Tell whether the served version stays while the labels have this digest.
+    def keeps(self, served: Version, digest: str, labels: str) -> bool:
+        """Tell whether the served version stays.
 
-        It does where it was learned from them, or where a person went back to it and nothing has changed since.
+        It does where it was learned from the same, or where a person went back to it and nothing has changed since.
+
+        Parameters
+        ----------
+        digest, labels : str
+            What a head would learn from now, with and without the embedder: a person may have gone back to another.
         """
-        return digest in (served.manifest["digest"], self.store.get_meta(PINNED))
+        return digest == served.manifest["digest"] or self.store.get_meta(PINNED) in (digest, labels)
 
     def begun(self, digest: str) -> str | None:
         """Return a version learned from exactly this whose publishing was cut short, to be finished."""
@@ -140,6 +150,12 @@ def open_registry(settings: Settings, project_id: int) -> VersionRegistry:
     """Return the versions of a project."""
     root, shared = settings.project_dir(project_id) / VERSIONS, share(settings)
     return SharedRegistry(root, shared.project(project_id)) if shared else VersionRegistry(root)
+
+
+def open_backbones(settings: Settings, project_id: int) -> BackboneStore:
+    """Return the backbones of a project's own."""
+    root, shared = settings.project_dir(project_id) / BACKBONES, share(settings)
+    return SharedBackbones(root, shared.project(project_id)) if shared else BackboneStore(root, project_id)
 
 
 def project_status(settings: Settings, project_id: int, *, now: bool = False) -> Status:

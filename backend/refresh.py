@@ -16,6 +16,7 @@ from backend.activity import is_idle, note_activity
 from backend.connect import adopt
 from backend.embedding import RETRY_BROKEN_AFTER, Embedded, EmbeddingRoom
 from backend.embedding.engines import Engine, make_engine
+from backend.embedding.parts import EmbeddingParts, OwnBackbones
 from backend.embedding.stage import EmbeddingStage
 from backend.idle import IdleWork
 from backend.judging import judge_labels
@@ -30,7 +31,7 @@ from backend.learning import Learned, learn
 from backend.logs import note_field
 from backend.looks import Looks, look
 from backend.ordering import Lineup, line_up, rank
-from backend.project import DOUBT, LEARNED, PINNED, TAKE_BACK, THRESHOLD, Project
+from backend.project import BACKBONE, DOUBT, LEARNED, PINNED, TAKE_BACK, THRESHOLD, Project, open_backbones
 from backend.publish import Outcome, Publisher, order_predictions, publishing
 from backend.reading import Progress, read
 from backend.refresh_result import RefreshResult
@@ -65,9 +66,10 @@ class Refresher:
         self.settings = settings
         self._idle: dict[int, IdleWork] = {}
         self._reconciled: set[int] = set()
-        # the last fit of each project and label config, to start the next one from
-        self._fits: dict[tuple[int, str], Fit] = {}
-        self._surveys: dict[int, Survey] = {}
+        # the last fit and survey of each project, to start the next one from, and what they are of
+        self._fits: dict[int, tuple[str, Fit]] = {}
+        self._surveys: dict[int, tuple[str, Survey]] = {}
+        self._own = OwnBackbones(settings, lambda: self.fetcher)
 
     @cached_property
     def client(self) -> LabelStudioClient:
@@ -76,12 +78,12 @@ class Refresher:
 
     @cached_property
     def embedder(self) -> Embedder:
-        """The backbone; loading it can take seconds."""
+        """The settings' backbone; loading it can take seconds."""
         return make_embedder(self.settings.embedder, allow_noncommercial=self.settings.allow_noncommercial)
 
     @cached_property
     def vectors(self) -> VectorStore:
-        """The vectors of this embedder, shared by all projects."""
+        """Its vectors, shared by all projects."""
         return open_vectors(self.settings, self.embedder.fingerprint, self.embedder.dim)
 
     @cached_property
@@ -100,6 +102,23 @@ class Refresher:
     def engine(self) -> Engine:
         """Who embeds the new images of a refresh."""
         return make_engine(self.settings)
+
+    def parts(self, project_id: int, backbone: str | None) -> EmbeddingParts:
+        """Return what a project's images are embedded with.
+
+        Parameters
+        ----------
+        backbone : str or None
+            Id of one of the project's own, as a version's manifest names it; None: the settings'.
+
+        Raises
+        ------
+        BackboneNotFound
+            If the project has no such backbone.
+        """
+        if backbone is None:
+            return EmbeddingParts(self.stage, self.vectors)
+        return self._own.parts(project_id, backbone)
 
     def known_projects(self) -> list[int]:
         """Return the projects Lineup has been connected to."""
@@ -156,9 +175,11 @@ class Refresher:
             submitting = any(reason.startswith("ANNOTATION") for reason in reasons)
             note_activity(project.store, found.snapshot, submitting=submitting)
         config_changed = project.store.get_meta("config") != info.label_config
+        backbone = open_backbones(self.settings, project_id).published()
         again = (
             FORCING.intersection(reasons)
             or config_changed
+            or project.store.get_meta(BACKBONE) != backbone
             or cut_short
             or project.store.get_meta("unfinished")
         )
@@ -167,8 +188,10 @@ class Refresher:
             return self._unchanged(project, result)
         begins()
         project.store.set_meta("unfinished", True)
-        self._work(project, found.snapshot, reasons, result, progress)
+        parts = self.parts(project_id, backbone)
+        self._work(project, parts, found.snapshot, reasons, result, progress)
         project.store.set_meta("config", info.label_config)
+        project.store.set_meta(BACKBONE, backbone)
         project.store.set_meta("unfinished", False)
         project.store.set_meta("result", dict(vars(result)))
         return result
@@ -181,6 +204,7 @@ class Refresher:
     def _work(
         self,
         project: Project,
+        parts: EmbeddingParts,
         snapshot: Snapshot,
         reasons: Collection[str],
         result: RefreshResult,
@@ -199,18 +223,19 @@ class Refresher:
         targets = build_targets(snapshot, kind, settings.reviewers)
         project.store.put_histories(first_labels(targets, kind, project.store.histories()))
         with result.timed("embed"):
-            room = EmbeddingRoom(project.store, self.vectors, self.stage, self.engine)
+            room = EmbeddingRoom(project.store, parts.vectors, parts.stage, self.engine)
             embedded = room.embed(
                 project.id, targets.ids.tolist(), targets.uris, progress, measure_all="full" in reasons
             )
         progress("look", 0, 1)
         with result.timed("look"):
-            looks, self._surveys[project.id] = look(
-                embedded, settings.outliers, self._surveys.get(project.id)
-            )
+            fingerprint = parts.embedder.fingerprint
+            of, survey = self._surveys.get(project.id, (fingerprint, None))
+            looks, survey = look(embedded, settings.outliers, survey if of == fingerprint else None)
+            self._surveys[project.id] = fingerprint, survey
         progress("learn", 0, 1)
         with result.timed("learn"):
-            learned, version = self._learn(project, kind, targets, embedded, result)
+            learned, version = self._learn(project, parts, kind, targets, embedded, result)
         progress("order", 0, 1)
         with result.timed("order"):
             lineup = self._order(project, kind, targets, embedded, looks, learned, version, result)
@@ -222,7 +247,7 @@ class Refresher:
         )
         result.version, result.suspects = outcome.version, lineup.suspects
         result.tasks, result.labels = len(targets.ids), int(targets.labelled.sum())
-        result.accuracy, result.note = learned.accuracy, learned.why_not or self.embedder.note
+        result.accuracy, result.note = learned.accuracy, learned.why_not or parts.embedder.note
         if version and result.learned:
             version.manifest.update(
                 stop=result.stop,
@@ -244,21 +269,31 @@ class Refresher:
         self._idle[project.id] = IdleWork(project, publisher, outcome, snapshot)
 
     def _learn(
-        self, project: Project, kind: Kind, targets: Targets, embedded: Embedded, result: RefreshResult
+        self,
+        project: Project,
+        parts: EmbeddingParts,
+        kind: Kind,
+        targets: Targets,
+        embedded: Embedded,
+        result: RefreshResult,
     ) -> tuple[Learned, Version | None]:
-        digest = targets.digest(kind, self.embedder.fingerprint, embedded.keys)
-        served = project.served_version(kind.digest, self.embedder.fingerprint)
-        warm = self._fits.get((project.id, kind.digest))
+        embedder = parts.embedder
+        digest = targets.digest(kind, embedder.fingerprint, embedded.keys)
+        labels = targets.digest(kind, "", embedded.keys)
+        served = project.served_version(kind.digest, embedder.fingerprint)
+        question = f"{kind.digest} {embedder.fingerprint}"
+        of, warm = self._fits.get(project.id, ("", None))
+        warm = warm if of == question else None
         if warm is None and served is not None:
             warm = find_learner(kind.name).restore(served.arrays)
         learned = learn(targets, embedded, kind, warm=warm)
         if learned.fit is None:
             return learned, None
-        self._fits[project.id, kind.digest] = learned.fit
-        if served and project.keeps(served, digest):
+        self._fits[project.id] = question, learned.fit
+        if served and project.keeps(served, digest, labels):
             return learned.served_by(served, targets, embedded), served
         result.learned = True
-        project.store.set_meta(LEARNED, digest)
+        project.store.set_meta(LEARNED, labels)
         project.store.set_meta(PINNED, None)
         version_id = project.begun(digest) or project.registry.next_id(kind.name, digest)
         manifest: dict[str, Any] = {
@@ -271,9 +306,10 @@ class Refresher:
             "labels": int(targets.labelled.sum()),
             "labels_by_class": learned.learner.count(targets.labels[targets.labelled], len(kind.classes)),
             "accuracy": learned.accuracy,
-            "embedder": self.embedder.name,
-            "fingerprint": self.embedder.fingerprint,
-            "note": self.embedder.note,
+            "embedder": embedder.name,
+            "fingerprint": embedder.fingerprint,
+            "backbone": parts.backbone,
+            "note": embedder.note,
             "lineup": __version__,
         }
         return learned, Version(version_id, manifest, learned.fit.to_arrays())

@@ -143,6 +143,11 @@ class Settings(BaseSettings):
         "knn_distance",
         description="How images unlike all others are found: `knn_distance`, `isolation_forest`, `dbscan`, or `off`.",
     )
+    finetune: Literal["off", "auto"] = Field(
+        "off",
+        description="`auto`: a backbone is fine-tuned on each project at 200 labels and whenever they have doubled, "
+        "and published if it is better; with `REDIS_URL` by `lineup worker --queue train`.",
+    )
     exploration: float = Field(
         0.1, ge=0, le=1, description="Share of the head of the queue that is drawn uniformly at random."
     )

@@ -13,6 +13,8 @@ from typing import Any, Literal
 log = logging.getLogger(__name__)
 
 STATUS_FILE = "status.json"
+# of the project's trainings, see `backend.finetuning.record`
+TRAINING_FILE = "training.json"
 
 
 @dataclass(frozen=True)

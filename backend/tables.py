@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
+from backend.finetuning.record import TrainingRecord, read_training
 from backend.project import open_registry, project_status
 from backend.registry import UNTRAINED, VersionRegistry
 from backend.settings import Settings
@@ -74,6 +75,7 @@ def _facts(settings: Settings, project_id: int) -> dict[str, str]:
         else "-",
         "note": (last.note if last else None) or "-",
         "running": _running(status),
+        "training": _training(read_training(settings, project_id, now=False)),
         "last error": f"{_ago(status.last_error.at)}: {status.last_error.message}"
         if status.last_error
         else "-",
@@ -86,6 +88,20 @@ def _running(status: Status) -> str:
     count = f" {status.done}/{status.total}" if status.total else ""
     where = f" on {status.worker_host}, process {status.worker_pid}" if status.worker_host else ""
     return f"{status.step or 'starting'}{count}{where}"
+
+
+def _training(record: TrainingRecord) -> str:
+    if record.state == "none":
+        return "-"
+    if record.state == "running":
+        count = f" {record.done}/{record.total}" if record.total else ""
+        return f"{record.step or 'starting'}{count}, {record.worker}"
+    when = record.finished_at or record.asked_at
+    return (
+        f"{record.state}, {_ago(when)}" + (f": {record.message}" if record.message else "")
+        if when
+        else record.state
+    )
 
 
 def _share(value: float | None) -> str:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backend.cli.bars import steps
 from backend.cli.common import clear_errors, console
-from backend.cli.datasets import Cache, Force, load_embedder, progress_bar
+from backend.cli.datasets import load_embedder
 from backend.cli.masks import Classes, Ignore, ReadMasksAs, mask_options
-from backend.cli.reading import Images
+from backend.cli.reading import AllowNoncommercial, Cache, Force, Images
 
 if TYPE_CHECKING:
     from ml.mask_sets.check import Checked
@@ -32,6 +33,7 @@ def check(
             help="Whose vectors tell near-duplicates between parts; none: files of the same content alone.",
         ),
     ] = "auto",
+    allow_noncommercial: AllowNoncommercial = False,
     cache: Cache = None,
     read_as: ReadMasksAs = "",
     images: Images = None,
@@ -56,11 +58,11 @@ def check(
         found = read_masks(source, format=read_as, options=options, skip_problems=True)
         embedder = None
         if backbone != "none" and len({scene.split for scene in found}) > 1:
-            embedder = load_embedder(backbone)
-        with progress_bar("looking at masks") as report:
-            checked = look(found, progress=report)
-        with progress_bar("comparing parts") as report:
-            checked.faults += find_leaks(found, embedder, cache=cache, progress=report)
+            embedder = load_embedder(backbone, allow_noncommercial=allow_noncommercial)
+        with steps("looking at masks") as bar:
+            checked = look(found, progress=bar.progress)
+            bar.step("comparing parts")
+            checked.faults += find_leaks(found, embedder, cache=cache, progress=bar.progress)
         if out is not None:
             with placed(out, force=force) as draft:
                 write_check(checked, draft)

@@ -7,34 +7,43 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backend.cli.common import clear_errors, console
-from backend.cli.datasets import Force, Skip, progress_bar, tell_problems
+from backend.cli.bars import steps
+from backend.cli.common import Failure, clear_errors, console, label_studio_settings
+from backend.cli.convert_masks import are_masks, convert_masks
+from backend.cli.datasets import tell_problems
 from backend.cli.masks import FORMATS as MASK_FORMATS
 from backend.cli.masks import Classes, Ignore, mask_options
-from backend.cli.reading import FORMATS
+from backend.cli.reading import (
+    FORMATS,
+    NEW_PROJECT,
+    Cache,
+    DatasetArgument,
+    DocumentRoot,
+    Force,
+    ImageColumn,
+    Images,
+    LabelColumn,
+    ProjectTitle,
+    ReadAs,
+    Skip,
+    load,
+)
 
 if TYPE_CHECKING:
-    from ml.datasets import ReadOptions, WriteOptions
-    from ml.mask_sets import MaskReadOptions, MaskWriteOptions
+    from ml.datasets import Dataset
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="DATASET", help="File or folder to read.")],
-    out: Annotated[Path, typer.Argument(help="File or folder to write.")],
-    read_as: Annotated[
+    source: DatasetArgument,
+    out: Annotated[Path, typer.Argument(help="File or folder to write, or project:new for Label Studio.")],
+    write_as: Annotated[
         str,
         typer.Option(
-            "--from", help=f"Format of DATASET, {FORMATS}, or {MASK_FORMATS}; else what it looks like."
+            "--to", help=f"Format of OUT, {FORMATS}, of masks {MASK_FORMATS}; without it, what its name says."
         ),
     ] = "",
-    write_as: Annotated[
-        str, typer.Option("--to", help="Format of OUT, one of the same; without it, what its name says.")
-    ] = "",
-    images: Annotated[
-        Path | None, typer.Option("--images", help="Folder of the images, if they are not beside the file.")
-    ] = None,
-    image_column: Annotated[str, typer.Option(help="Column, or task field, that holds the image.")] = "",
-    label_column: Annotated[str, typer.Option(help="Column that holds the label.")] = "",
+    document_root: DocumentRoot = None,
+    project_title: ProjectTitle = "",
     classes: Classes = "",
     ignore: Ignore = 255,
     tolerance: Annotated[
@@ -43,97 +52,96 @@ def convert(
             min=0.0, help="Of polygons: pixels they may be away from the mask's outline; 0 is exact."
         ),
     ] = 1.0,
-    document_root: Annotated[
-        Path | None,
-        typer.Option(help="For Label Studio: the folder that it serves as local files."),
-    ] = None,
+    cache: Cache = None,
+    read_as: ReadAs = "",
+    images: Images = None,
+    image_column: ImageColumn = "",
+    label_column: LabelColumn = "",
     skip_problems: Skip = False,
     force: Force = False,
 ) -> None:
-    """Write a dataset in another format; images stay where they are, but for folders, which hold copies.
+    """Write a dataset in another format, or make a Label Studio project of it.
 
+    Images stay where they are, but for folders, which hold copies, and projects, to which they are uploaded.
     Masks go into formats of masks, and what that costs is told.
 
     Example: `lineup convert labels.tsv labels.jsonl --images photos`
 
-    Example: `lineup convert project-7.json by-class --to folders --images photos`
+    Example: `lineup convert project:7 by-class --to folders`
+
+    Example: `lineup convert photos/ project:new`
 
     Example: `lineup convert scans/ scans.json --to coco-polygons --tolerance 0.5`
     """
     with clear_errors():
-        from ml import datasets, mask_sets
+        from ml.datasets import WriteOptions, write_dataset
+        from ml.datasets.label_studio import NAME, label_config
 
-        names = (*mask_sets.FORMATS, *datasets.FORMATS)
-        for format in filter(None, (read_as, write_as)):
-            if format not in names:
-                raise ValueError(f"unknown format {format!r}; there are {', '.join(names)}")
-        said = {read_as, write_as} - {""}
-        if said & set(mask_sets.FORMATS) or (
-            not said and source.exists() and mask_sets.format_of(source) is not None
-        ):
-            _convert_masks(
-                source, out, read_as, write_as,
-                mask_options(images, classes, ignore, image_column),
-                mask_sets.MaskWriteOptions(tolerance, document_root),
-                skip_problems, force,
-            )  # fmt: skip
-        else:
-            _convert_labels(
-                source, out, read_as, write_as,
-                datasets.ReadOptions(images, image_column, label_column),
-                datasets.WriteOptions(document_root=document_root),
-                skip_problems, force,
-            )  # fmt: skip
+        if are_masks(source, read_as, write_as):
+            options = mask_options(images, classes, ignore, image_column)
+            convert_masks(
+                source, out, read_as, write_as, options, tolerance, document_root, skip_problems, force
+            )
+            return
+        to_project = _to_project(out, write_as)
+        dataset = load(source, read_as, images, image_column, label_column, skip_problems, cache=cache)
+        if to_project:
+            _import(dataset, project_title or dataset.source.resolve().stem, document_root)
+            tell_problems(dataset.problems)
+            return
+        with console.status("converting"):
+            left_out = write_dataset(
+                dataset,
+                out,
+                format=write_as,
+                options=WriteOptions(document_root=document_root),
+                force=force,
+            )
+        console.print(
+            f"Wrote {len(dataset) - len(left_out)} images to {out}: {_contents(dataset)}.",
+            highlight=False,
+            soft_wrap=True,
+        )
+        if write_as == NAME:
+            several = any(isinstance(example.label, list) for example in dataset)
+            console.print("Label config of a project for them:", highlight=False)
+            console.print(
+                label_config(dataset.classes, several=several), highlight=False, markup=False, soft_wrap=True
+            )
+        tell_problems([*dataset.problems, *left_out])
 
 
-def _convert_labels(
-    source: Path, out: Path, read_as: str, write_as: str, reading: ReadOptions, writing: WriteOptions,
-    skip_problems: bool, force: bool,
-) -> None:  # fmt: skip
-    from ml.datasets import read_dataset, write_dataset
-    from ml.datasets.label_studio import NAME, label_config
+def _to_project(out: Path, write_as: str) -> bool:
+    """Tell whether a project is to be made, and see that it can be asked for like this."""
+    if not str(out).startswith("project:"):
+        return False
+    if str(out) != NEW_PROJECT:
+        raise Failure(f"a project is never written over: {NEW_PROJECT} makes a new one", 2)
+    if write_as:
+        raise Failure(f"{out} is no file: --to {write_as} says nothing of it", 2)
+    label_studio_settings()  # what is missing is told before anything is read
+    return True
 
-    with console.status("converting"):
-        dataset = read_dataset(source, format=read_as, options=reading, skip_problems=skip_problems)
-        left_out = write_dataset(dataset, out, format=write_as, options=writing, force=force)
+
+def _import(dataset: Dataset, title: str, document_root: Path | None) -> None:
+    from backend.import_dataset import import_dataset
+    from backend.labelstudio.client import LabelStudioClient
+
+    settings = label_studio_settings()
+    with (
+        LabelStudioClient(settings.label_studio_url, settings.api_key) as client,
+        steps("importing") as bar,
+    ):
+        made = import_dataset(
+            client, dataset, title=title, document_root=document_root, progress=bar.progress
+        )
+    console.print(
+        f"Project {made.project_id} with {made.tasks} tasks, {_contents(dataset)}: {made.url}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _contents(dataset: Dataset) -> str:
     labelled = sum(example.label is not None for example in dataset)
-    console.print(
-        f"Wrote {len(dataset) - len(left_out)} images to {out}: {labelled} labelled, "
-        f"{len(dataset.classes)} classes.",
-        highlight=False,
-        soft_wrap=True,
-    )
-    if write_as == NAME:
-        _tell_config(label_config(dataset.classes))
-    tell_problems([*dataset.problems, *left_out])
-
-
-def _convert_masks(
-    source: Path, out: Path, read_as: str, write_as: str, reading: MaskReadOptions, writing: MaskWriteOptions,
-    skip_problems: bool, force: bool,
-) -> None:  # fmt: skip
-    from ml.mask_sets import FORMATS, read_masks, write_masks
-    from ml.mask_sets.label_studio import LabelStudioMasks
-
-    if not write_as and out.suffix:
-        raise ValueError(f"{out.name} does not tell its format ({', '.join(FORMATS)}): say which with --to")
-    found = read_masks(source, format=read_as, options=reading, skip_problems=skip_problems)
-    with progress_bar("converting") as report:
-        written = write_masks(
-            found, out, format=write_as or "mmseg", options=writing, skip_problems=skip_problems, force=force,
-            progress=report,
-        )  # fmt: skip
-    undone = f"; {found.unlabelled} that nobody has done are left out" if found.unlabelled else ""
-    console.print(
-        f"Wrote {written.count} masks to {out}, {len(found.classes.names)} classes: {written.loss}{undone}.",
-        highlight=False,
-        soft_wrap=True,
-    )
-    if isinstance(chosen := FORMATS[write_as or "mmseg"], LabelStudioMasks):
-        _tell_config(chosen.label_config(found.classes.drawn))
-    tell_problems([*found.problems, *written.problems])
-
-
-def _tell_config(config: str) -> None:
-    console.print("Label config of a project for them:", highlight=False)
-    console.print(config, highlight=False, markup=False, soft_wrap=True)
+    return f"{labelled} labelled, {len(dataset.classes)} classes"

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
+from backend.cli.bars import steps
 from backend.cli.common import clear_errors, console
-from backend.cli.datasets import Force, Seed, Skip, progress_bar, tell_problems
+from backend.cli.datasets import tell_problems
 from backend.cli.masks import Classes, Ignore, ReadMasksAs, mask_options
-from backend.cli.reading import Images
+from backend.cli.reading import Force, Images, Seed, Skip
 
 _COLUMNS, _CELL, _SHEET = 4, 320, 200
 
@@ -41,11 +42,11 @@ def overlay(
     with clear_errors():
         import numpy as np
 
+        from ml.contact_sheet import contact_sheet
         from ml.datasets.example import Problem
         from ml.datasets.place import placed, refuse_overwrite
         from ml.mask_sets import read_masks
         from ml.mask_sets.overlay import draw_scene
-        from ml.sheet import contact_sheet
 
         refuse_overwrite(out, force=force)
         options = mask_options(images, classes, ignore)
@@ -61,7 +62,7 @@ def overlay(
             rows = np.random.default_rng(seed).choice(len(chosen), most, replace=False)
             chosen = [chosen[row] for row in sorted(rows.tolist())]
         cells, problems, drawn = [], list(found.problems), 0
-        with placed(out, force=force) as draft, progress_bar("drawing") as report:
+        with placed(out, force=force) as draft, steps("drawing") as bar:
             for number, scene in enumerate(chosen, 1):
                 try:
                     picture = draw_scene(found, scene, side=_CELL if single else side, opacity=opacity)
@@ -79,7 +80,7 @@ def overlay(
                     place = draft / scene.split / f"{number:05d}-{Path(scene.image).stem}.jpg"
                     place.parent.mkdir(parents=True, exist_ok=True)
                     picture.save(place, quality=90)
-                report(number, len(chosen))
+                bar.progress(number, len(chosen))
             if not drawn:
                 raise ValueError(f"{source}: none of {len(chosen)} masks can be drawn: {problems[-1]}")
             if single:

@@ -9,7 +9,7 @@ import typer
 from backend.cli.common import Failure, ProjectOption, clear_errors, console, load_settings, require_known
 from backend.cli.workers import warn_without_worker
 from backend.jobs.open import open_hints, project_claim
-from backend.project import open_registry, pin, project_turn
+from backend.project import open_backbones, open_registry, pin, project_turn
 from backend.registry import UNTRAINED
 from backend.tables import versions_table
 
@@ -32,7 +32,7 @@ def rollback(
         typer.Argument(help="Id from `lineup versions`; without it, the one before the served one."),
     ] = None,
 ) -> None:
-    """Serve an older version again; new labels lead to a new version as ever.
+    """Serve an older version again, with the backbone it was learned on; new labels lead to a new version as ever.
 
     Example: `lineup rollback --project 7 choices-3-0a1b2c3d`
     """
@@ -50,6 +50,8 @@ def rollback(
             if not held:
                 raise Failure(f"project {project} is being refreshed; try again in a moment")
             with project_turn(settings, project):
+                # what is new is embedded with the same: first, as a version without its backbone is of no use
+                open_backbones(settings, project).publish(registry.manifest(version).get("backbone"))
                 registry.publish(version)
                 pin(settings, project)
         open_hints(settings).add(project, "rollback")

@@ -18,7 +18,8 @@ def worker(
         typer.Option(
             "--queue",
             "-q",
-            help="With REDIS_URL: take only this sort of work (`refresh`, `embed`); repeatable.",
+            help="With REDIS_URL: take only this sort of work (`refresh`, `embed`, `train`); repeatable. Default: "
+            "all but `train`, which keeps a worker for long.",
         ),
     ] = None,
 ) -> None:

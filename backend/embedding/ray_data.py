@@ -84,6 +84,8 @@ class RayEngine:
     def embed(self, intake: Intake, todo: Sequence[Item]) -> None:
         """Have images embedded by the actors of a cluster."""
         own, shared = divide(intake, todo, self.share_from)
+        if intake.stage.backbone is not None:  # the nodes of a cluster have the setting's
+            own, shared = list(todo), []
         if own:
             intake.here([own])
         if not shared:

@@ -61,7 +61,10 @@ class ShardsEngine:
         if not shared:
             intake.here([own])
             return
-        board = Board(self.settings, self.connection, intake.project_id, intake.stage.embedder.fingerprint)
+        stage = intake.stage
+        board = Board(
+            self.settings, self.connection, intake.project_id, stage.embedder.fingerprint, stage.backbone
+        )
         try:
             _Sharing(intake, board, self._lots(own), self._lots(shared)).run()
         finally:

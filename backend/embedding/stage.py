@@ -33,11 +33,18 @@ def may_travel(uri: str) -> bool:
 
 @dataclass(frozen=True)
 class EmbeddingStage:
-    """What turns image URIs into vectors: the same parts in a refresh, in another worker and on a cluster."""
+    """What turns image URIs into vectors: the same parts in a refresh, in another worker and on a cluster.
+
+    Attributes
+    ----------
+    backbone : str or None
+        Id of the project's own that the embedder is; None: it is the setting's.
+    """
 
     embedder: Embedder
     fetcher: ImageFetcher
     limits: ImageLimits
+    backbone: str | None = None
 
     def run(
         self,

@@ -1,20 +1,29 @@
-"""Locks between processes: one refresh at a time for each project, and a sign that a worker is alive."""
+"""Locks between processes: one refresh and one training at a time for each project, and a sign that a worker lives."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO
 
 
+def project_lock(project_dir: Path) -> AbstractContextManager[bool]:
+    """Hold the project's refresh lock; gives False, at once, where another process holds it."""
+    return _locked(project_dir / "refresh.lock")
+
+
+def training_lock(project_dir: Path) -> AbstractContextManager[bool]:
+    """Hold the project's training lock; gives False, at once, where another process holds it."""
+    return _locked(project_dir / "training.lock")
+
+
 @contextmanager
-def project_lock(project_dir: Path) -> Iterator[bool]:
-    """Hold the project's refresh lock; yields False, at once, where another process holds it."""
-    project_dir.mkdir(parents=True, exist_ok=True)
-    with (project_dir / "refresh.lock").open("a") as file:
+def _locked(path: Path) -> Iterator[bool]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -19,6 +19,7 @@ from backend.jobs.lifeline import die_with, exit_after_grace, ignore_interrupt
 from backend.jobs.locks import announce_worker, project_lock
 from backend.jobs.open import distributed, open_hints
 from backend.jobs.running import Refreshes, RefreshRun, idle_counts
+from backend.jobs.trainings import ChildTrainings
 from backend.logs import configure
 from backend.settings import Settings, get_settings
 from backend.shared.folder import share
@@ -70,6 +71,7 @@ class Worker:
         self.refresher = refresher
         self.clock = clock
         self._run = RefreshRun(settings, hints, refresher, clock)
+        self.trainings = ChildTrainings(settings, refresher.known_projects)
         self._stop = threading.Event()
         self._failures: dict[int, int] = {}
         self._not_before: dict[int, float] = {}
@@ -85,6 +87,7 @@ class Worker:
     def run(self) -> None:
         """Loop until `stop`."""
         with ExitStack() as announced:
+            announced.callback(self.trainings.stop)
             greeted = False
             while not self._stop.is_set():
                 try:
@@ -93,6 +96,8 @@ class Worker:
                         for project_id in self.refresher.known_projects():
                             self.hints.add(project_id, "start")
                         greeted = True
+                    if self.settings.finetune == "auto":
+                        self.trainings.step()
                     if not self.step():
                         self._stop.wait(TICK)
                 except (OSError, sqlite3.Error, QueueUnavailable) as error:
@@ -149,6 +154,7 @@ class Worker:
             self._not_before.pop(project_id, None)
             self._looked_at[project_id] = self.clock()
             self._idle_left.add(project_id)
+            self.trainings.consider(project_id, last.labels)
         return True
 
     def _check(self) -> None:

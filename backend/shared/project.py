@@ -11,7 +11,7 @@ from pathlib import Path
 from backend.shared.bucket import Bucket, SharedFolderError, Vanished
 from backend.shared.turns import LOOK_EVERY, Turns
 from backend.shared.watched import Watched
-from backend.status import STATUS_FILE, Status, parse_status, read_status, write_status
+from backend.status import STATUS_FILE, TRAINING_FILE, Status, parse_status, read_status, write_status
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,8 @@ class SharedProject:
         Its snapshots.
     published : Watched
         The id of the version served, None before the first.
+    training : Watched
+        The record of its trainings, as text; None before the first.
     """
 
     def __init__(self, objects: Bucket, project_id: int, folder: Path) -> None:
@@ -46,6 +48,7 @@ class SharedProject:
         self.turns = Turns(objects, project_id, folder)
         self.published = Watched(self._ask_published, self._last_published, LOOK_EVERY)
         self._status = Watched(self._ask_status, lambda: read_status(folder), LOOK_EVERY)
+        self.training: Watched[str | None] = Watched(self._ask_training, lambda: None, LOOK_EVERY)
         self._told: tuple[tuple[object, ...], float] | None = None
 
     def take(self) -> bool:
@@ -58,6 +61,7 @@ class SharedProject:
         """Know that there is nothing any more."""
         self.turns.begin_anew()
         self.published.note(None)
+        self.training.note(None)
         self._status.note(Status())
 
     def status(self, *, now: bool = False) -> Status:
@@ -90,6 +94,12 @@ class SharedProject:
         status = parse_status(raw.decode("utf-8", "replace"), f"the status of project {self.id}")
         write_status(self.folder, status)
         return status
+
+    def _ask_training(self) -> str | None:
+        try:
+            return self.objects.get(TRAINING_FILE).decode("utf-8", "replace")
+        except Vanished:
+            return None
 
     def _ask_published(self) -> str | None:
         try:

@@ -14,9 +14,8 @@ from backend.shared.folder import SharedFolder
 from backend.shared.project import SharedProject
 
 if TYPE_CHECKING:
-    from backend.embedding.stage import EmbeddingStage
+    from backend.embedding.parts import EmbeddingParts
     from backend.jobs.distributed.worker import Parts
-    from ml.vectors import VectorStore
 
 log = logging.getLogger(__name__)
 
@@ -42,15 +41,9 @@ class SharedRefreshes:
         """Return the projects that any machine is connected to."""
         return self._inner.known_projects()
 
-    @property
-    def stage(self) -> EmbeddingStage:
-        """What embeds shards of other workers' refreshes."""
-        return self._inner.stage
-
-    @property
-    def vectors(self) -> VectorStore:
-        """Where their vectors go."""
-        return self._inner.vectors
+    def parts(self, project_id: int, backbone: str | None) -> EmbeddingParts:
+        """Return what embeds shards of other workers' refreshes, and where their vectors go."""
+        return self._inner.parts(project_id, backbone)
 
     def refresh(
         self,

@@ -83,8 +83,9 @@ class Dataset:
 
     @property
     def classes(self) -> list[str]:
-        """The labels there are, sorted."""
-        return sorted({example.label for example in self.examples if isinstance(example.label, str)})
+        """The classes there are, sorted."""
+        labels = (example.label for example in self.examples if example.label is not None)
+        return sorted({name for label in labels for name in ([label] if isinstance(label, str) else label)})
 
 
 def list_problems(problems: Sequence[Problem]) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ml.datasets import DatasetError, Example, Problem
 from ml.datasets.example import list_problems
-from ml.datasets.options import read_file
+from ml.datasets.options import ReadImage, read_file
 from ml.embedders.preprocess import Preprocess
 from ml.embedders.stream import in_order, worker_threads
 from ml.embedders.threads import usable_cpus
@@ -52,6 +52,7 @@ def cache_pixels(
     limits: ImageLimits | None = None,
     threads: int | None = None,
     done: Done | None = None,
+    read: ReadImage = read_file,
 ) -> Pixels:
     """Decode images into an array on disk.
 
@@ -69,6 +70,8 @@ def cache_pixels(
         Default: a thread a core.
     done : callable, optional
         Told of how many images of how many are decoded.
+    read : callable
+        Returns the bytes of an image; `OSError` and `ValueError` cost only the image.
 
     Raises
     ------
@@ -89,7 +92,7 @@ def cache_pixels(
     array = np.lib.format.open_memmap(draft, mode="w+", dtype=np.uint8, shape=shape)
     _reserve(draft)
     problems: dict[int, Problem] = {}
-    decoded = _decode(examples, preprocess, limits or ImageLimits(), threads or usable_cpus())
+    decoded = _decode(examples, preprocess, limits or ImageLimits(), threads or usable_cpus(), read)
     for number, (row, pixels) in enumerate(decoded, 1):
         if isinstance(pixels, Problem):
             problems[row] = pixels
@@ -114,18 +117,20 @@ def cache_pixels(
 
 
 def _decode(
-    examples: Sequence[Example], preprocess: Preprocess, limits: ImageLimits, threads: int
+    examples: Sequence[Example], preprocess: Preprocess, limits: ImageLimits, threads: int, read: ReadImage
 ) -> Iterator[tuple[int, np.ndarray | Problem]]:
     def work(row: int) -> list[tuple[int, np.ndarray | Problem]]:
-        return [(row, _prepared(examples[row], preprocess, limits))]
+        return [(row, _prepared(examples[row], preprocess, limits, read))]
 
     with worker_threads(threads, "decode") as pool:
         yield from in_order(pool, work, range(len(examples)), _AHEAD * threads)
 
 
-def _prepared(example: Example, preprocess: Preprocess, limits: ImageLimits) -> np.ndarray | Problem:
+def _prepared(
+    example: Example, preprocess: Preprocess, limits: ImageLimits, read: ReadImage
+) -> np.ndarray | Problem:
     try:
-        image, _ = decode_reduced(read_file(example), limits=limits, side=preprocess.decode_side)
+        image, _ = decode_reduced(read(example), limits=limits, side=preprocess.decode_side)
     except ImageError as error:
         return Problem(f"{example.where} ({example.image})", str(error))
     except (OSError, ValueError) as error:  # the file is not there; these messages name it
@@ -153,6 +158,6 @@ def _require_room(path: Path, shape: tuple[int, ...]) -> None:
     if needed + _SPARE > free:
         raise OSError(
             f"{shape[0]:,} images of {shape[1]} x {shape[2]} pixels take {needed / 1e9:.1f} GB in {path.parent}, which "
-            f"has {free / 1e9:.1f} GB left: make room, put the runs elsewhere with --out, or train on a smaller "
-            "Dataset.transform.resize"
+            f"has {free / 1e9:.1f} GB left: make room, take another folder (--out of a training, --cache of an audit), "
+            "or train on a smaller Dataset.transform.resize"
         )

@@ -53,6 +53,8 @@ class Board:
     project_id : int
     fingerprint : str
         Of the embedder.
+    backbone : str or None
+        The project's own that it is.
 
     Attributes
     ----------
@@ -60,10 +62,17 @@ class Board:
         By number: shards that others may have.
     """
 
-    def __init__(self, settings: Settings, connection: Redis, project_id: int, fingerprint: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        connection: Redis,
+        project_id: int,
+        fingerprint: str,
+        backbone: str | None = None,
+    ) -> None:
         self.run = uuid4().hex
         self.open: dict[int, tuple[Item, ...]] = {}
-        self._project, self._fingerprint = project_id, fingerprint
+        self._project, self._fingerprint, self._backbone = project_id, fingerprint, backbone
         self._timeout = settings.job_timeout
         self._redis = connection
         self._queue = queue(connection, "embed")
@@ -73,7 +82,7 @@ class Board:
 
     def publish(self, items: Sequence[Item]) -> int:
         """Offer images to whoever is free, as a shard of the number returned."""
-        shard = Shard(self.run, self._next, self._project, self._fingerprint, tuple(items))
+        shard = Shard(self.run, self._next, self._project, self._fingerprint, tuple(items), self._backbone)
         self._next += 1
         with self._redis.pipeline() as pipe:
             job = self._queue.create_job(

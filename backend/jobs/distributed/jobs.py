@@ -12,9 +12,12 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 # sorts of work, by the name a person gives `lineup worker --queue`
-QUEUES = {"refresh": "lineup-refresh", "embed": "lineup-embed"}
+QUEUES = {"refresh": "lineup-refresh", "embed": "lineup-embed", "train": "lineup-train"}
+# those of a worker that is not told: a training keeps a worker from all else for long
+USUAL = ("refresh", "embed")
 REFRESH = "lineup.refresh"
 EMBED = "lineup.embed"
+TRAIN = "lineup.train"
 SERIALIZER = JSONSerializer
 RESULT_TTL = 3600
 FAILURE_TTL = 7 * 24 * 3600

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from redis import Redis
 
-from backend.embedding.stage import EmbeddingStage, Item
+from backend.embedding.parts import EmbeddingParts
+from backend.embedding.stage import Item
 from backend.jobs.base import Stopped
 from backend.jobs.distributed.board import answers_key, begun_key, run_key, shard_lease
 from backend.jobs.distributed.lease import Lease, is_leased, project_lease
@@ -32,11 +33,7 @@ REST = 5.0
 class Embeds(Protocol):
     """What doing a shard takes; `backend.refresh.Refresher` has it."""
 
-    @property
-    def stage(self) -> EmbeddingStage: ...
-
-    @property
-    def vectors(self) -> VectorStore: ...
+    def parts(self, project_id: int, backbone: str | None) -> EmbeddingParts: ...
 
 
 class WrongEmbedder(RuntimeError):
@@ -135,7 +132,8 @@ class ShardWorker:
         return len(batch.outcomes)
 
     def _embed(self, shard: Shard, batch: _Batch) -> None:
-        stage = self._parts.stage
+        parts = self._parts.parts(shard.project, shard.backbone)
+        stage = parts.stage
         if stage.embedder.fingerprint != shard.fingerprint:
             raise WrongEmbedder(
                 f"the embedder here is {stage.embedder.fingerprint}, the refresh needs {shard.fingerprint}: "
@@ -144,7 +142,7 @@ class ShardWorker:
         try:
             stage.run(shard.project, [shard.items], batch.note)
         finally:
-            batch.store(self._parts.vectors)
+            batch.store(parts.vectors)
 
     def _answer(self, shard: Shard, answer: Answer) -> None:
         if not self._wanted(shard):  # nobody would take it away

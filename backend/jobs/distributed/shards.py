@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from backend.backbones import is_backbone
 from backend.embedding.stage import Item, may_travel
 from ml.quality import MEASURES
 from ml.segments import KEY_BYTES
@@ -45,6 +46,8 @@ class Shard:
     fingerprint : str
         Of the embedder the vectors must be from.
     items : tuple of (task id, URI)
+    backbone : str or None
+        The project's own that the embedder is; None: it is the setting's.
     """
 
     run: str
@@ -52,10 +55,11 @@ class Shard:
     project: int
     fingerprint: str
     items: tuple[Item, ...]
+    backbone: str | None = None
 
     def to_json(self) -> str:
         """Return it as JSON."""
-        return json.dumps([self.run, self.number, self.project, self.fingerprint, self.items])
+        return json.dumps([self.run, self.number, self.project, self.fingerprint, self.items, self.backbone])
 
     @classmethod
     def from_json(cls, text: str) -> Shard:
@@ -66,15 +70,16 @@ class Shard:
         Malformed
             If it is anything else.
         """
-        run, number, project, fingerprint, items = _list(text, 5)
+        run, number, project, fingerprint, items, backbone = _list(text, 6)
         _check(isinstance(run, str) and _RUN.fullmatch(run), "run")
         _check(_is_number(number) and _is_number(project), "numbers")
         _check(isinstance(fingerprint, str) and len(fingerprint) <= 200, "fingerprint")
         _check(isinstance(items, list) and 0 < len(items) <= SHARD_SIZE, "items")
+        _check(backbone is None or (isinstance(backbone, str) and is_backbone(backbone)), "backbone")
         for item in items:
             _check(isinstance(item, list) and len(item) == 2 and _is_number(item[0]), "task")
             _check(isinstance(item[1], str) and may_travel(item[1]), "URI")
-        return cls(run, number, project, fingerprint, tuple((task, uri) for task, uri in items))
+        return cls(run, number, project, fingerprint, tuple((task, uri) for task, uri in items), backbone)
 
 
 @dataclass(frozen=True, slots=True)

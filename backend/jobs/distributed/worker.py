@@ -14,11 +14,12 @@ from redis import RedisError
 from backend.jobs.base import LeaseLost, QueueUnavailable, Stopped
 from backend.jobs.distributed.caretaker import Caretaker
 from backend.jobs.distributed.hints import BACKOFF, RedisHints
-from backend.jobs.distributed.jobs import EMBED, QUEUES, REFRESH, RefreshFailed, provide
+from backend.jobs.distributed.jobs import EMBED, REFRESH, TRAIN, USUAL, RefreshFailed, provide
 from backend.jobs.distributed.lease import Lease, project_lease
 from backend.jobs.distributed.link import link, redis_time
 from backend.jobs.distributed.rq_worker import InProcessWorker
 from backend.jobs.distributed.shard_worker import Embeds, ShardWorker
+from backend.jobs.distributed.trainings import QueuedTrainings
 from backend.jobs.distributed.workers import worker_name
 from backend.jobs.locks import project_lock
 from backend.jobs.running import Refreshes, RefreshRun, idle_counts
@@ -46,13 +47,13 @@ class DistributedWorker:
     settings : Settings
     refresher : Parts
     queues : sequence of str
-        Sorts of work it does; none means all.
+        Sorts of work it does; none means all but trainings.
     """
 
     def __init__(self, settings: Settings, refresher: Parts, queues: Sequence[str] = ()) -> None:
         self.settings = settings
         self.refresher = refresher
-        self.sorts = tuple(queues) or tuple(QUEUES)
+        self.sorts = tuple(queues) or USUAL
         self.name = worker_name()
         self.connection = link(settings, PATIENCE)
         self.hints = RedisHints(settings, self.connection)
@@ -61,6 +62,7 @@ class DistributedWorker:
         self._stop = threading.Event()
         self._idle_left: set[int] = set()
         self.shards = ShardWorker(settings, self.connection, self.name, refresher, self._stop)
+        self.trainings = QueuedTrainings(settings, self.connection, self.name, self._stop)
 
     def stop(self) -> None:
         """Ask it to end; a running refresh ends at its next progress report."""
@@ -70,6 +72,7 @@ class DistributedWorker:
         """Work until `stop`; where Redis goes away, wait until it is there again."""
         provide(REFRESH, self.refresh)
         provide(EMBED, self.shards.embed)
+        provide(TRAIN, self.trainings.train)
         caretaker = Caretaker(self.settings, self.name, self.refresher.known_projects, self._stop)
         caretaker.start()
         log.info("worker %s takes jobs of %s", self.name, ", ".join(self.sorts))
@@ -165,6 +168,7 @@ class DistributedWorker:
         if self.refresher.remembers(project_id):
             self.book.write(project_id, idle=True)
             self._idle_left.add(project_id)
+        self.trainings.consider(project_id, last.labels)
         return {"project": project_id, "outcome": "refreshed", "version": last.version}
 
     def _take_over(self, project_id: int) -> None:
@@ -195,6 +199,8 @@ class DistributedWorker:
 
     def idle(self) -> None:
         """Do a piece of the idle work of the projects this worker was the last to refresh."""
+        if "train" in self.sorts:
+            self.trainings.look(self.refresher.known_projects)
         for project_id in sorted(self._idle_left):
             if self._stop.is_set():
                 return

@@ -12,6 +12,7 @@ from rq.utils import as_text
 
 from backend.embedding import Embedded, EmbeddingRoom
 from backend.embedding.engines import Engine
+from backend.embedding.parts import EmbeddingParts
 from backend.embedding.shards import ShardsEngine
 from backend.embedding.stage import EmbeddingStage
 from backend.jobs.distributed.jobs import SERIALIZER, LineupJob, queue
@@ -35,6 +36,12 @@ class Parts:
     files: Files
     stage: EmbeddingStage
     vectors: VectorStore
+    asked: list[str | None] = field(default_factory=list)
+
+    def parts(self, project_id: int, backbone: str | None) -> EmbeddingParts:
+        assert project_id == PROJECT
+        self.asked.append(backbone)
+        return EmbeddingParts(self.stage, self.vectors)
 
 
 def make_parts(folder: Path, fingerprint: str | None = None) -> Parts:

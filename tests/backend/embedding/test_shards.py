@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,16 @@ def test_one_worker_alone_does_all_and_leaves_nothing_in_redis(
     assert refresh.reports[-1] == (len(URIS), len(URIS))
     left = {key.decode() for key in redis_server.client().scan_iter("*")}
     assert left <= {"rq:queues"}
+
+
+def test_a_project_with_its_own_backbone_shares_too(refresh: Refresh, helper: Helper) -> None:
+    own = "tuned-0123456789ab"
+    refresh.parts.stage = replace(refresh.parts.stage, backbone=own)
+    helper.instead = gently
+    with helper:
+        refresh.embed(URIS)
+    assert set(helper.parts.asked) == {own}
+    assert set(helper.outcomes) == {"embedded"}
 
 
 def test_two_share_the_work_and_the_state_is_the_same(

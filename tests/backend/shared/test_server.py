@@ -138,7 +138,7 @@ def test_the_commands_work_on_any_machine(
     settings = machine("laptop")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("backend.cli.get_settings", lambda: settings)
+    monkeypatch.setattr("backend.cli.common.get_settings", lambda: settings)
     run = CliRunner()
     assert newer in run.invoke(command, ["status"]).output
     assert newer in run.invoke(command, ["versions", "--project", "7"]).output

@@ -65,14 +65,17 @@ def test_pixels_are_those_whose_centre_is_inside(rings: list[np.ndarray]) -> Non
     centres = np.stack([x.ravel(), y.ravel()], axis=1)
     odd = np.zeros(height * width, dtype=bool)
     turns = np.zeros(height * width)
+    clear = np.ones(height * width, dtype=bool)  # of every edge: on one, either answer is right
     for ring in rings:
         odd ^= Polygon(ring).contains_points(centres)
         away = [points - centres for points in ring]
         for begin, end in pairwise([*away, away[0]]):
-            turns += np.arctan2(begin[:, 0] * end[:, 1] - begin[:, 1] * end[:, 0], (begin * end).sum(axis=1))
+            cross = begin[:, 0] * end[:, 1] - begin[:, 1] * end[:, 0]
+            turns += np.arctan2(cross, (begin * end).sum(axis=1))
+            clear &= np.abs(cross) > 1e-6
     inside = np.round(turns / (2 * np.pi)) != 0
-    assert np.array_equal(fill(rings, (height, width), even_odd=True).ravel(), odd)
-    assert np.array_equal(fill(rings, (height, width)).ravel(), inside)
+    assert np.array_equal(fill(rings, (height, width), even_odd=True).ravel()[clear], odd[clear])
+    assert np.array_equal(fill(rings, (height, width)).ravel()[clear], inside[clear])
 
 
 def test_a_ring_around_the_frame_has_every_pixel_and_one_beside_it_none() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,12 +58,14 @@ def wanted(worker: ShardWorker) -> Shard:
     """A shard that a refresh waits for."""
     assert Lease(worker.connection, project_lease(7), "refresh", 30).acquire()
     worker.connection.set(run_key(7), RUN)
-    fingerprint = worker._parts.stage.embedder.fingerprint
+    fingerprint = worker._parts.parts(7, None).embedder.fingerprint
     return Shard(RUN, 0, 7, fingerprint, ((1, "a.png"), (2, "missing.png"), (3, "broken.png")))
 
 
 def test_a_shard_and_an_answer_come_back_as_they_were() -> None:
     assert Shard.from_json(SHARD.to_json()) == SHARD
+    own = replace(SHARD, backbone="tuned-0123456789ab")
+    assert Shard.from_json(own.to_json()) == own
     assert Answer.from_json(ANSWER.to_json()) == ANSWER
     endless = Answer(RUN, 0, "one", (Found(0, None, "x" * 100_000, None),), "y" * 100_000)
     assert len(endless.to_json()) < 2_000
@@ -71,20 +74,23 @@ def test_a_shard_and_an_answer_come_back_as_they_were() -> None:
 @pytest.mark.parametrize(
     "parts",
     [
-        ["../../x", 3, 7, "f", [[1, "a"]]],
-        [RUN, -1, 7, "f", [[1, "a"]]],
-        [RUN, 3, "../7", "f", [[1, "a"]]],
-        [RUN, 3, True, "f", [[1, "a"]]],
-        [RUN, 3, 7.0, "f", [[1, "a"]]],
-        [RUN, 3, 7, "f" * 300, [[1, "a"]]],
-        [RUN, 3, 7, "f", []],
-        [RUN, 3, 7, "f", [[1, "a"]] * (SHARD_SIZE + 1)],
-        [RUN, 3, 7, "f", [["1", "a"]]],
-        [RUN, 3, 7, "f", [[1, "a", 2]]],
-        [RUN, 3, 7, "f", [[1, ["a"]]]],
-        [RUN, 3, 7, "f", [[1, ""]]],
-        [RUN, 3, 7, "f", [[1, "DATA:image/png;base64,xx"]]],
-        [RUN, 3, 7, "f", [[1, "a" * (MAX_URI + 1)]]],
+        ["../../x", 3, 7, "f", [[1, "a"]], None],
+        [RUN, -1, 7, "f", [[1, "a"]], None],
+        [RUN, 3, "../7", "f", [[1, "a"]], None],
+        [RUN, 3, True, "f", [[1, "a"]], None],
+        [RUN, 3, 7.0, "f", [[1, "a"]], None],
+        [RUN, 3, 7, "f" * 300, [[1, "a"]], None],
+        [RUN, 3, 7, "f", [], None],
+        [RUN, 3, 7, "f", [[1, "a"]] * (SHARD_SIZE + 1), None],
+        [RUN, 3, 7, "f", [["1", "a"]], None],
+        [RUN, 3, 7, "f", [[1, "a", 2]], None],
+        [RUN, 3, 7, "f", [[1, ["a"]]], None],
+        [RUN, 3, 7, "f", [[1, ""]], None],
+        [RUN, 3, 7, "f", [[1, "DATA:image/png;base64,xx"]], None],
+        [RUN, 3, 7, "f", [[1, "a" * (MAX_URI + 1)]], None],
+        [RUN, 3, 7, "f", [[1, "a"]], "../tuned-0123456789ab"],
+        [RUN, 3, 7, "f", [[1, "a"]], 3],
+        [RUN, 3, 7, "f", [[1, "a"]]],
         [RUN, 3, 7, "f"],
         {"run": RUN},
         None,

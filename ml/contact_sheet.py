@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from ml.images import ImageError, ImageLimits, decode_reduced
+from ml.thumbnails import thumbnail
 
 SIDE, LINE, GAP, COLUMNS = 128, 16, 6, 8
 _PAPER, _INK, _MISSING = (255, 255, 255), (20, 20, 20), (225, 225, 225)
@@ -27,31 +27,18 @@ def contact_sheet(
     side : int
         Of the square, in pixels.
     """
-    cells = [(_small(one, side), text) for one, text in images]
-    width, height = side + GAP, side + LINE + GAP
-    letters = side // 6
+    cells = list(images)
+    width, height, letters = side + GAP, side + LINE + GAP, side // 6
     rows = -(-len(cells) // columns)
     sheet = Image.new(
         "RGB", (GAP + min(columns, max(len(cells), 1)) * width, GAP + max(rows, 1) * height), _PAPER
     )
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
-    for number, (small, text) in enumerate(cells):
+    for number, (one, text) in enumerate(cells):
         x, y = GAP + number % columns * width, GAP + number // columns * height
+        shown = ImageOps.contain(one, (side, side)) if isinstance(one, Image.Image) else thumbnail(one, side)
+        small = shown or Image.new("RGB", (side, side), _MISSING)
         sheet.paste(small, (x + (side - small.width) // 2, y + (side - small.height) // 2))
         short = text if len(text) <= letters else text[: letters - 1] + "…"
         draw.text((x, y + side + 2), short, fill=_INK, font=font)
     return sheet
-
-
-def _small(one: Path | Image.Image | None, side: int) -> Image.Image:
-    try:
-        if one is None:
-            raise ImageError("there is no file")
-        if isinstance(one, Image.Image):
-            image = one.copy()
-        else:
-            image, _ = decode_reduced(one.read_bytes(), limits=ImageLimits(), side=side)
-    except (ImageError, OSError):
-        return Image.new("RGB", (side, side), _MISSING)
-    image.thumbnail((side, side))
-    return image

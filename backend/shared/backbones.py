@@ -1,0 +1,81 @@
+"""A project's own backbones in an object store: the working folder holds those that were asked for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from backend.backbones import MANIFEST, MODEL, PUBLISHED, Backbone, BackboneStore, is_backbone
+from backend.shared.bucket import Vanished
+from backend.shared.project import SharedProject
+
+_FOLDER = "backbones"
+
+
+class SharedBackbones(BackboneStore):
+    """Backbones that other machines use, too: weights first, then the manifest, which makes one visible.
+
+    Parameters
+    ----------
+    root : Path
+        Their folder on this machine.
+    shared : SharedProject
+    """
+
+    def __init__(self, root: Path, shared: SharedProject) -> None:
+        super().__init__(root, shared.id)
+        self._objects = shared.objects
+
+    def save(self, model: Path, manifest: Mapping[str, Any]) -> str:
+        """Store a backbone without publishing it, here and there."""
+        name = super().save(model, manifest)
+        for file in (MODEL, MANIFEST):
+            self._objects.push(self.root / name / file, f"{_FOLDER}/{name}/{file}")
+        return name
+
+    def published(self) -> str | None:
+        """Return the backbone that new versions are learned on, as the store has it now."""
+        try:
+            return self._objects.get(f"{_FOLDER}/{PUBLISHED}").decode("utf-8", "replace").strip() or None
+        except Vanished:
+            return None
+
+    def publish(self, name: str | None) -> None:
+        """Have new versions learned on a backbone, on all machines."""
+        super().publish(name)
+        self._objects.put(f"{_FOLDER}/{PUBLISHED}", (name or "").encode())
+
+    def load(self, name: str) -> Backbone:
+        """Return a stored backbone, fetched once."""
+        if is_backbone(name) and not (self.root / name / MANIFEST).is_file():
+            for file in (MODEL, MANIFEST):
+                self._fetch(name, file)
+        return super().load(name)
+
+    def prune(self, keep: Collection[str]) -> list[str]:
+        """Delete all backbones but these and the published one, here and there; return what went."""
+        served = self.published()
+        names = [entry.name for entry in self._objects.list(_FOLDER)]
+        there = {name.split("/")[0] for name in names if "/" in name}
+        gone = sorted(there - set(keep) - {served})
+        self._objects.delete(f"{_FOLDER}/{name}/{file}" for name in gone for file in (MANIFEST, MODEL))
+        for name in self.ids():
+            if name not in keep and name != served:
+                shutil.rmtree(self.root / name)
+        return gone
+
+    def _fetch(self, name: str, file: str) -> None:
+        folder = self.root / name
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = folder / f".{file}.{uuid.uuid4().hex}"
+        try:
+            self._objects.fetch(f"{_FOLDER}/{name}/{file}", draft)
+            os.replace(draft, folder / file)
+        except Vanished:
+            return  # `load` says what to do
+        finally:
+            draft.unlink(missing_ok=True)
