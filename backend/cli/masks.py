@@ -40,9 +40,10 @@ def mask_options(
         If the file of classes cannot be read.
     """
     from ml.mask_sets import MaskReadOptions
+    from ml.mask_sets.folders import names_in
 
-    names = classes.split(",")
-    if "," not in classes and Path(classes).is_file():
-        names = Path(classes).read_text(encoding="utf-8-sig").splitlines()
-    given = tuple(name.strip() for name in names if name.strip())
-    return MaskReadOptions(images, given, None if ignore < 0 else ignore, image_column)
+    names: tuple[str, ...] = ()
+    if classes:
+        is_file = "," not in classes and Path(classes).is_file()
+        names = names_in(Path(classes)) if is_file else tuple(name.strip() for name in classes.split(","))
+    return MaskReadOptions(images, names, None if ignore < 0 else ignore, image_column)

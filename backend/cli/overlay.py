@@ -44,6 +44,7 @@ def overlay(
 
         from ml.contact_sheet import contact_sheet
         from ml.datasets.example import Problem
+        from ml.datasets.folders import folder_name
         from ml.datasets.place import placed, refuse_overwrite
         from ml.mask_sets import read_masks
         from ml.mask_sets.overlay import draw_scene
@@ -77,7 +78,11 @@ def overlay(
                 if single:
                     cells.append((picture, scene.image))
                 else:
-                    place = draft / scene.split / f"{number:05d}-{Path(scene.image).stem}.jpg"
+                    place = (
+                        draft
+                        / (folder_name(scene.split) if scene.split else "")
+                        / f"{number:05d}-{Path(scene.image).stem}.jpg"
+                    )
                     place.parent.mkdir(parents=True, exist_ok=True)
                     picture.save(place, quality=90)
                 bar.progress(number, len(chosen))

@@ -22,7 +22,7 @@ from ml.datasets.json import mentions
 from ml.mask_sets.options import MaskReadOptions, MaskWriteOptions
 from ml.mask_sets.scene import MaskSet, Scene
 from ml.mask_sets.writing import Written, image_name
-from ml.masks import MaskError
+from ml.masks import MaskError, check_size
 from ml.masks.classes import MaskClasses
 from ml.masks.coco_rle import decode_coco, encode_coco
 from ml.masks.fill import Patch, fill_patch
@@ -161,6 +161,7 @@ def paint_coco(
     MaskError
         If an annotation is broken, or of an unknown category; its id is named.
     """
+    check_size(*shape)
     mask = np.full(shape, classes.blank, dtype=classes.dtype)
     for annotation in annotations:
         try:

@@ -15,6 +15,7 @@ import numpy as np
 
 from ml.datasets.example import DatasetError, Problem
 from ml.datasets.find import list_images
+from ml.datasets.folders import folder_name
 from ml.mask_sets.options import MaskReadOptions, MaskWriteOptions
 from ml.mask_sets.scene import MaskSet, Scene
 from ml.mask_sets.writing import Written
@@ -94,8 +95,8 @@ class PairFolders:
                 what = f"the image {scene.image} is not on this machine: --images FOLDER"
                 written.problems.append(Problem(scene.where, what))
                 continue
-            part = scene.split or ("train" if self.parts else "")
-            name = _free_name(PurePosixPath(scene.image).stem, part, taken)
+            part = folder_name(scene.split) if scene.split else "train" if self.parts else ""
+            name = _free_name(scene.path.stem, part, taken)
             image = out / self.image_folder / part / (name + scene.path.suffix.lower())
             place = out / self.mask_folder / part / f"{name}.png"
             for one in (image, place):
@@ -188,16 +189,25 @@ def read_classes(path: Path, options: MaskReadOptions, scenes: list[Scene]) -> M
         If the list is none.
     """
     names = options.classes
-    file = path / CLASSES
-    if not names and file.is_file():
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-        names = tuple(line.strip() for line in lines if line.strip())
+    if not names and (path / CLASSES).is_file():
+        names = names_in(path / CLASSES)
     if not names:
         names = tuple(map(str, range(_highest(scenes, options.ignore) + 1)))
     try:
         return MaskClasses(names, options.ignore)
     except MaskError as error:
         raise DatasetError(f"{path}: {error}") from error
+
+
+def names_in(path: Path) -> tuple[str, ...]:
+    """Return the names in a file, one a line; a line between others that is empty is an empty name.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    return tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").rstrip().splitlines())
 
 
 def _highest(scenes: list[Scene], ignore: int | None) -> int:

@@ -11,3 +11,18 @@ from __future__ import annotations
 
 class MaskError(ValueError):
     """A mask, or what stands for one, cannot be used; the message says why and stands on its own."""
+
+
+MOST_PIXELS = 100_000_000  # as of images
+
+
+def check_size(height: int, width: int) -> None:
+    """See that a mask of a size may be made: a few bytes of a file can ask for any.
+
+    Raises
+    ------
+    MaskError
+        If it has no pixel, or more than a hundred million.
+    """
+    if height < 1 or width < 1 or height * width > MOST_PIXELS:
+        raise MaskError(f"{width} x {height} is no size of a mask: it has 1 to {MOST_PIXELS:,} pixels")

@@ -11,6 +11,7 @@ from ml.masks import MaskError
 
 # beyond it a float no longer tells a pixel from the next
 _FARTHEST = 1e9
+_MOST_CROSSINGS = 20_000_000  # of an edge and a row: bounds the memory
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def fill_patch(rings: Sequence[np.ndarray], shape: tuple[int, int], *, even_odd:
     Raises
     ------
     MaskError
-        If a ring has fewer than three points, or one that is not a number or beyond 1e9 pixels.
+        If a ring has fewer than three points, or one that is not a number or beyond 1e9 pixels, or if edges cross
+        more than twenty million rows.
     """
     height, width = shape
     if not rings:
@@ -80,6 +82,8 @@ def fill_patch(rings: Sequence[np.ndarray], shape: tuple[int, int], *, even_odd:
     count = np.maximum(np.clip(np.ceil(high[:, 1] - 0.5), 0, height).astype(np.int64) - first, 0)
     if not count.any():
         return _NOTHING
+    if count.sum() > _MOST_CROSSINGS:
+        raise MaskError(f"polygons cross {count.sum():,} rows of pixels; {_MOST_CROSSINGS:,} can be filled")
     edge = np.repeat(np.arange(len(low)), count)
     row = np.repeat(first - np.cumsum(count) + count, count) + np.arange(len(edge))
     # the lower end comes first whatever the direction: there and back along one line, all rows cross at one place

@@ -7,10 +7,9 @@ import io
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from ml.masks import MaskError
+from ml.masks import MaskError, check_size
 
 _MODES = ("P", "L", "1", "I", "I;16", "I;16B")
-_MOST_PIXELS = 100_000_000
 
 
 def read_png(data: bytes) -> np.ndarray:
@@ -23,10 +22,7 @@ def read_png(data: bytes) -> np.ndarray:
     """
     try:
         with Image.open(io.BytesIO(data), formats=("PNG", "TIFF", "BMP")) as image:
-            if image.width * image.height > _MOST_PIXELS:
-                raise MaskError(
-                    f"the mask has {image.width} x {image.height} pixels, the limit is {_MOST_PIXELS:,}"
-                )
+            check_size(image.height, image.width)
             if image.mode not in _MODES:
                 raise MaskError(
                     f"the mask is a picture of colours ({image.mode}); a mask of class numbers is grey or has a palette"

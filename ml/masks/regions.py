@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ml.masks import MaskError
+from ml.masks import MaskError, check_size
 from ml.masks.brush import HALF, decode_brush, encode_brush
 from ml.masks.classes import MaskClasses
 from ml.masks.fill import Patch, fill_patch
@@ -201,8 +201,9 @@ def _fitting(region: Region, shape: tuple[int, int]) -> tuple[int, int]:
 
 def _original(region: Region) -> tuple[int, int]:
     height, width = region.get("original_height"), region.get("original_width")
-    if not (isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0):
+    if not (isinstance(height, int) and isinstance(width, int)):
         raise MaskError(f"original_width and original_height are {width!r} and {height!r}, not a size")
+    check_size(height, width)
     return height, width
 
 

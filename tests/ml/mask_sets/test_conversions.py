@@ -17,6 +17,7 @@ from pycocotools.coco import COCO
 from ml.datasets import DatasetError
 from ml.mask_sets import FORMATS, MaskReadOptions, MaskSet, MaskWriteOptions, read_masks, write_masks
 from ml.mask_sets.label_studio import BRUSH, POLYGONS
+from ml.masks import MaskError
 from ml.masks.brush import encode_brush
 from ml.masks.png import write_png
 from tests.ml.mask_sets.made import NAMES, make_photo, make_set
@@ -288,3 +289,34 @@ def test_a_set_takes_the_memory_of_its_codes(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert kept < 1.5 * count * len(code)
     assert peak < kept + 8_000_000
+
+
+def test_a_part_of_a_foreign_file_names_no_folder_elsewhere(tmp_path: Path) -> None:
+    source = read_masks(make_set(tmp_path / "set", {"val": 1}))
+    write_masks(source, tmp_path / "a.json", format="coco")
+    for part, folder in (("../../out", "%2E.%2F..%2Fout"), ("..", "%2E%2E"), ("/etc", "%2Fetc")):
+        content = json.loads((tmp_path / "a.json").read_text())
+        content["images"][0]["split"] = part
+        (tmp_path / "b.json").write_text(json.dumps(content))
+        write_masks(read_masks(tmp_path / "b.json"), tmp_path / "deep" / "er", format="mmseg", force=True)
+        assert [path.name for path in (tmp_path / "deep" / "er" / "img").iterdir()] == [folder]
+
+
+def test_a_size_that_no_memory_holds_is_refused(tmp_path: Path) -> None:
+    source = read_masks(make_set(tmp_path / "set", {"val": 1}))
+    write_masks(source, tmp_path / "a.json", format="coco")
+    content = json.loads((tmp_path / "a.json").read_text())
+    content["images"][0] |= {"width": 10**6, "height": 10**6}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    found = read_masks(tmp_path / "a.json")
+    with pytest.raises(MaskError, match="1000000 x 1000000 is no size of a mask"):
+        found.mask(found.scenes[0])
+
+
+def test_an_empty_line_among_classes_does_not_move_the_others(tmp_path: Path) -> None:
+    folder = make_set(tmp_path / "set")
+    (folder / "classes.txt").write_text("background\ncat\ndog\n\n\n")
+    assert read_masks(folder).classes.names == NAMES
+    (folder / "classes.txt").write_text("background\n\ncat\ndog\n")
+    with pytest.raises(DatasetError, match="an empty name"):
+        read_masks(folder)

@@ -136,3 +136,9 @@ def test_an_empty_mask_has_no_outline() -> None:
     assert outlines(np.zeros((3, 4), dtype=bool)) == []
     assert not fill([], (3, 4)).any()
     assert simplify([], 1.0) == []
+
+
+def test_more_edges_than_memory_holds_are_refused() -> None:
+    zigzag = np.stack([np.arange(30_000), np.arange(30_000) % 2 * 1000], axis=1)
+    with pytest.raises(MaskError, match="can be filled"):
+        fill([zigzag], (1000, 10))

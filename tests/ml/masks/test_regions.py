@@ -153,6 +153,8 @@ SQUARE = np.full((10, 10), 255, dtype=np.uint8)
         (polygon([[0, 0], [1, 1], [0, 1]], width=20), "was drawn on an image of 20 x 10 pixels, and this"),
         (brush(SQUARE[:, :5]), r"region b1 \(brush\): was drawn on an image of 5 x 10"),
         (brush(SQUARE, original_width="10"), "not a size"),
+        (brush(SQUARE, original_width=0), "is no size of a mask"),
+        (brush(SQUARE, original_width=10**7, original_height=10**7), "is no size of a mask"),
         (brush(SQUARE) | {"value": {"rle": [1, 2], "brushlabels": ["cat"]}}, "ends in its header"),
         (brush(SQUARE) | {"value": {"rle": [1, 2]}}, "has no class"),
         (brush(SQUARE) | {"value": {"rle": [1, 2], "brushlabels": ["cat", "dog"]}}, "several classes"),
