@@ -51,7 +51,8 @@ class MaskClasses:
     @classmethod
     def drawn_by(cls, names: Sequence[str]) -> MaskClasses:
         """Return the list for classes that people draw: background comes first, whether it is named or not."""
-        return cls((BACKGROUND, *(name for name in names if name != BACKGROUND)))
+        listed = (BACKGROUND, *(name for name in names if name != BACKGROUND))
+        return cls(listed, IGNORE if len(listed) <= IGNORE else None)
 
     @property
     def implied(self) -> bool:

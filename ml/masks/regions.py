@@ -22,19 +22,27 @@ from ml.masks.simplify import simplify
 
 Region = Mapping[str, Any]
 
-_LABELS = {"brush": ("brushlabels", "labels"), "polygon": ("polygonlabels", "labels")}
+_LABELS = {
+    "brush": ("brushlabels", "labels"),
+    "polygon": ("polygonlabels", "labels"),
+    "bitmask": ("bitmasklabels", "labels"),
+}
+# what a region of a kind has in its value, at least one of them
+_KEYS = {
+    "brush": ("rle", "brushlabels"),
+    "polygon": ("points", "polygonlabels"),
+    "bitmask": ("imageDataURL", "bitmasklabels"),
+}
 _SAME_SHAPE = 0.01  # two sizes with aspects as near are of one picture
 _DECIMALS = 6  # of percent: a ten-thousandth of a pixel at 10,000
 
 
 def kind_of(region: Region) -> str | None:
-    """Return ``brush`` or ``polygon``, None for what is neither, such as choices or boxes."""
+    """Return ``brush``, ``polygon`` or ``bitmask``, None for what is none of them, such as choices or boxes."""
     value = region.get("value")
     if not isinstance(value, Mapping):
         return None
-    if "rle" in value:
-        return "brush"
-    return "polygon" if "points" in value else None
+    return next((kind for kind, keys in _KEYS.items() if any(key in value for key in keys)), None)
 
 
 def label_of(region: Region) -> str | None:
@@ -70,7 +78,7 @@ def size_of(regions: Iterable[Region]) -> tuple[int, int] | None:
 def paint(regions: Sequence[Region], classes: MaskClasses, shape: tuple[int, int]) -> np.ndarray:
     """Return the index mask that regions show: what comes later lies on top, the rest is `MaskClasses.blank`.
 
-    Regions that are neither brush nor polygon are left aside. A region without a class has it in another result
+    Regions without a mask, such as choices and boxes, are left aside. A region without a class has it in another result
     of the same id, as configs with ``<Brush>`` and ``<Labels>`` give it.
 
     Parameters
@@ -167,7 +175,7 @@ def rings_of(mask: np.ndarray, classes: MaskClasses, tolerance: float) -> list[t
 
 def _brush_patch(region: Region, shape: tuple[int, int]) -> Patch:
     size = _fitting(region, shape)
-    alpha = decode_brush(region["value"]["rle"], size)
+    alpha = decode_brush(region["value"].get("rle"), size)
     # a stroke finer than a pixel covers none by half, and some writers' masks are of ones: half of the most, then
     covered = alpha >= max(min(HALF, (int(alpha.max()) + 1) // 2), 1)
     if size == shape:
@@ -182,12 +190,16 @@ def _brush_patch(region: Region, shape: tuple[int, int]) -> Patch:
 def _polygon_patch(region: Region, shape: tuple[int, int]) -> Patch:
     _fitting(region, shape)
     try:
-        points = np.array(region["value"]["points"], dtype=np.float64)
+        points = np.array(region["value"].get("points"), dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise MaskError(f"its points are not pairs of numbers: {error}") from error
     if points.ndim != 2 or points.shape[1] != 2:
         raise MaskError("its points are not pairs of numbers")
     return fill_patch([points * np.array([shape[1], shape[0]]) / 100], shape)
+
+
+def _bitmask_patch(region: Region, shape: tuple[int, int]) -> Patch:
+    raise MaskError("bitmasks are not read; draw with <BrushLabels> or <PolygonLabels>")
 
 
 def _fitting(region: Region, shape: tuple[int, int]) -> tuple[int, int]:
@@ -226,4 +238,5 @@ def _region(id: str, kind: str, from_name: str, to_name: str, shape: tuple[int, 
 _PAINTERS: dict[str, Callable[[Region, tuple[int, int]], Patch]] = {
     "brush": _brush_patch,
     "polygon": _polygon_patch,
+    "bitmask": _bitmask_patch,
 }

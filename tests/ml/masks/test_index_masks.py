@@ -72,6 +72,8 @@ def test_a_list_of_classes() -> None:
     full = MaskClasses(("sky", "road"), ignore=11)
     assert (full.implied, full.blank, full.drawn) == (False, 11, {"sky": 0, "road": 1})
     assert full.unknown(np.array([[0, 1, 11, 2, 2]])) == {2: 2}
+    many = MaskClasses.drawn_by([f"class {number}" for number in range(300)])
+    assert (many.dtype, many.ignore, many.blank) == (np.uint16, None, 0)
     assert MaskClasses(tuple(map(str, range(255)))).dtype == np.uint8
     assert MaskClasses(tuple(map(str, range(300))), ignore=None).dtype == np.uint16
 

@@ -157,6 +157,12 @@ SQUARE = np.full((10, 10), 255, dtype=np.uint8)
         (brush(SQUARE, original_width=10**7, original_height=10**7), "is no size of a mask"),
         (brush(SQUARE) | {"value": {"rle": [1, 2], "brushlabels": ["cat"]}}, "ends in its header"),
         (brush(SQUARE) | {"value": {"rle": [1, 2]}}, "has no class"),
+        (brush(SQUARE) | {"value": {"brushlabels": ["cat"]}}, "a list of bytes, not NoneType"),
+        (brush(SQUARE) | {"value": {"polygonlabels": ["cat"]}}, "pairs of numbers"),
+        (
+            brush(SQUARE) | {"value": {"imageDataURL": "data:", "bitmasklabels": ["cat"]}},
+            r"region b1 \(bitmask\): bitmasks are not read",
+        ),
         (brush(SQUARE) | {"value": {"rle": [1, 2], "brushlabels": ["cat", "dog"]}}, "several classes"),
     ],
 )
