@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from ml.embedders import make_embedder
-from ml.mask_sets import MaskReadOptions, read_masks
+from ml.mask_sets import FORMATS, MaskReadOptions, read_masks
 from ml.mask_sets.check import KINDS, check
 from ml.mask_sets.check_files import write_check
 from ml.mask_sets.leaks import find_leaks
@@ -137,3 +137,8 @@ def test_a_picture_is_upright_and_has_a_legend(tmp_path: Path) -> None:
     assert picture.width == 56
     assert picture.height > 41
     assert draw_scene(found, sideways, side=28).width == 28
+
+
+def test_the_docs_name_every_format_and_every_fault(repository: Path) -> None:
+    told = (repository / "docs" / "masks.md").read_text(encoding="utf-8")
+    assert [name for name in (*FORMATS, *KINDS) if f"`{name}`" not in told] == []
