@@ -41,7 +41,11 @@ class Selection:
     def rows(self) -> list[Example]:
         """Return the batch as a dataset to write: images without labels, with utility and suggestion."""
         return [
-            replace(example, label=None, more={"utility": round(float(utility), 6), "suggestion": suggestion})
+            replace(
+                example,
+                label=None,
+                more={**example.task, "utility": round(float(utility), 6), "suggestion": suggestion},
+            )
             for example, utility, suggestion in zip(
                 self.examples, self.utilities, self.suggestions, strict=True
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -74,6 +73,7 @@ def select(
     with clear_errors():
         from ml.contact_sheet import contact_sheet
         from ml.datasets import write_dataset
+        from ml.datasets.copies import copy_images
         from ml.datasets.place import placed, refuse_overwrite
         from ml.selection import select_images
 
@@ -101,11 +101,7 @@ def select(
         write_dataset(rows, out, format="csv", force=force)
         if copy_to is not None:
             with placed(copy_to, force=force) as draft:
-                draft.mkdir()
-                for row in rows:
-                    target = draft / row.image
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(str(row.path), target)
+                copy_images(rows, draft)
         if sheet is not None:
             with placed(sheet, force=force) as draft:
                 cells = ((row.path, f"{row.more['utility']:.2f} {row.image}") for row in rows[:DRAWN])

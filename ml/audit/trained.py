@@ -80,7 +80,6 @@ def audit_by_training(
     step("embedding")
     embedded = embed_dataset(dataset, embedder, cache=cache, skip_problems=skip_problems, progress=progress)
     groups = make_space(embedded.keys, embedded.vectors).groups
-    folds = config.dataset.num_folds
     step("decoding")
     joined = train_folds(
         config,
@@ -89,7 +88,7 @@ def audit_by_training(
         skip_problems=skip_problems,
         allow_noncommercial=allow_noncommercial,
         cache=cache,
-        report=lambda fold: _told(fold, folds, progress, step),
+        report=lambda fold: _told(fold, config, progress, step),
         decoded=progress,
     )
     step("judging")
@@ -116,16 +115,14 @@ def _evidence(joined: OutOfFold, embedded: Embedded, network: str) -> Evidence:
     )
 
 
-def _told(fold: int, folds: int, progress: Progress, step: Callable[[str], None]) -> Report:
-    shown = ""
+def _told(fold: int, config: TrainingConfig, progress: Progress, step: Callable[[str], None]) -> Report:
+    """Return what tells of a fold's progress as a part of that of all folds."""
+    folds, epochs = config.dataset.num_folds, config.training.epochs
+    if fold == 0:
+        step(f"training {folds} networks, {epochs} epochs each")
 
-    def report(moment: TrainingProgress) -> None:
-        nonlocal shown
-        name = f"fold {fold + 1} of {folds}, epoch {moment.epoch} of {moment.epochs}"
-        if name != shown:
-            shown = name
-            step(name)
-        each = moment.epochs * moment.steps
-        progress(fold * each + (moment.epoch - 1) * moment.steps + moment.step, folds * each)
+    def report(now: TrainingProgress) -> None:
+        done = fold * epochs * now.steps + (now.epoch - 1) * now.steps + now.step
+        progress(done, folds * epochs * now.steps)
 
     return report

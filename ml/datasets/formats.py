@@ -80,7 +80,7 @@ def format_of(path: Path) -> Format:
         if format.sniff(path):
             return format
     raise DatasetError(
-        f"{path} looks like no format there is ({', '.join(FORMATS)}): say which with --format"
+        f"{path} looks like no format there is ({', '.join(FORMATS)}): say which with --from"
     )
 
 
