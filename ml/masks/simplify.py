@@ -10,12 +10,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+_FINEST = 1e-3  # less than this is no tolerance
+
 
 def simplify(rings: Sequence[np.ndarray], tolerance: float) -> list[np.ndarray]:
     """Return rings with fewer points, each a part of the given ones in their order.
 
     No point of a ring is farther than the tolerance from the chord that stands for it. A ring of which nothing
-    would be left stays as it is: small things do not vanish.
+    would be left is thinned by half the tolerance, and so on: small things do not vanish.
 
     Parameters
     ----------
@@ -24,8 +26,17 @@ def simplify(rings: Sequence[np.ndarray], tolerance: float) -> list[np.ndarray]:
     tolerance : float
         In the unit of the points.
     """
-    if tolerance <= 0 or not rings:
+    if tolerance < _FINEST or not rings:
         return list(rings)
+    thinned = _thin(rings, tolerance)
+    gone = [place for place, ring in enumerate(thinned) if len(ring) < 3 or not _has_area(ring)]
+    for place, ring in zip(gone, simplify([rings[place] for place in gone], tolerance / 2), strict=True):
+        thinned[place] = ring
+    return thinned
+
+
+def _thin(rings: Sequence[np.ndarray], tolerance: float) -> list[np.ndarray]:
+    """Return what is left of rings, which may be two points."""
     sizes = np.array([len(ring) for ring in rings])
     closed = np.concatenate([np.concatenate([ring, ring[:1]]) for ring in rings])
     begins = np.cumsum(sizes + 1) - (sizes + 1)
@@ -47,7 +58,7 @@ def simplify(rings: Sequence[np.ndarray], tolerance: float) -> list[np.ndarray]:
         kept[far[first]] = True
     kept[begins + sizes] = False
     return [
-        ring if (thin := ring[kept[begin : begin + size]]).shape[0] < 3 or not _has_area(thin) else thin
+        ring[kept[begin : begin + size]]
         for ring, begin, size in zip(rings, begins.tolist(), sizes.tolist(), strict=True)
     ]
 

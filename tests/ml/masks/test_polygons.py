@@ -111,7 +111,6 @@ def test_no_point_is_farther_away_than_the_tolerance(seed: int, tolerance: float
         for point in ring:
             along = np.clip(((point - begin) * line).sum(axis=1) / np.square(line).sum(axis=1), 0, 1)
             nearest = np.hypot(*(begin + along[:, None] * line - point).T).min()
-            # a ring that would vanish is not thinned, so it is at no distance at all
             assert nearest <= tolerance + 1e-9
 
 
@@ -130,6 +129,10 @@ def test_small_things_do_not_vanish() -> None:
     mask[4, 4] = mask[0, 2:6] = True
     rings = [one.outer for one in outlines(mask)]
     assert np.array_equal(fill(simplify(rings, 3.0), mask.shape), mask)
+    saw = np.stack([np.arange(40), np.arange(40) % 2 * 0.6], axis=1)
+    strip = np.concatenate([saw, np.add(saw[::-1], (0, 1.5))])
+    [thin] = simplify([strip], 4.0)
+    assert 3 <= len(thin) < 10
 
 
 def test_an_empty_mask_has_no_outline() -> None:
