@@ -11,7 +11,7 @@ RUN grep -E '^(torch|torchvision)==' requirements.txt > torch.txt \
 RUN /opt/lineup/bin/pip install -r requirements.txt -r requirements-s3.txt
 
 FROM dependencies AS package
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE requirements-parquet.txt requirements-umap.txt ./
 COPY ml ml
 COPY backend backend
 RUN /opt/lineup/bin/pip wheel --no-deps --wheel-dir /wheels .

@@ -30,7 +30,7 @@ from ml.audit import Places, audit, find, learn_from_vectors, write_audit
 from ml.audit.findings import Findings
 from ml.datasets import Example, read_dataset
 from ml.datasets.embedding import Embedded
-from ml.datasets.memory import FileMemory, FileState, Seen
+from ml.datasets.file_cache import FileCache, FileContent, FileState
 from ml.quality import MEASURES
 from ml.vectors import VectorStore, content_key
 
@@ -169,7 +169,7 @@ def write_large(folder: Path, rows: int) -> None:
     embedder = NotNeeded()
     store = VectorStore(folder / "cache" / "vectors", embedder.fingerprint, DIM)
     lines = []
-    with FileMemory.opened(folder / "cache" / "images.sqlite") as memory:
+    with FileCache.opened(folder / "cache" / "images.sqlite", embedder.fingerprint) as contents:
         for start in range(0, rows, 5_000):
             part = range(start, min(start + 5_000, rows))
             seen = []
@@ -179,12 +179,12 @@ def write_large(folder: Path, rows: int) -> None:
                 Image.frombytes("L", (8, 8), rng.bytes(64)).save(path)
                 os.utime(path, (_LONG_AGO, _LONG_AGO))
                 measures = np.array([8, 8, 0.9, 0.1, 60, 30, 6], np.float32)
-                seen.append((path, FileState.of(path), Seen(content_key(path.read_bytes()), measures)))
+                seen.append((path, FileState.of(path), FileContent(content_key(path.read_bytes()), measures)))
                 image = path.relative_to(folder).as_posix()
                 lines.append(json.dumps({"image": image, "label": f"class {labels[row]}"}))
             noise = rng.standard_normal((len(part), DIM), dtype=np.float32)
             store.put([one.key for _, _, one in seen], 0.25 * centres[truth[part.start : part.stop]] + noise)
-            memory.remember(seen)
+            contents.keep(seen)
     (folder / "labels.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     np.save(folder / "truth.npy", truth)
 

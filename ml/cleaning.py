@@ -16,7 +16,7 @@ _NEIGHBOURS = 32
 
 
 @dataclass(frozen=True)
-class Worth:
+class OutlierQuality:
     """How well a method finds planted junk.
 
     Attributes
@@ -62,7 +62,7 @@ def score_outliers(
     return {name: method(vectors, neighbours=neighbours, seed=seed) for name, method in chosen.items()}
 
 
-def judge_outliers(scores: np.ndarray, junk: np.ndarray) -> Worth:
+def judge_outliers(scores: np.ndarray, junk: np.ndarray) -> OutlierQuality:
     """Compare a method's scores with what is known to be junk.
 
     Parameters
@@ -75,7 +75,7 @@ def judge_outliers(scores: np.ndarray, junk: np.ndarray) -> Worth:
 
     farthest = np.argsort(-scores, kind="stable")[: int(junk.sum())]
     listed = scores >= _LISTED
-    return Worth(
+    return OutlierQuality(
         float(average_precision_score(junk, scores)),
         float(junk[farthest].mean()),
         int(listed.sum()),

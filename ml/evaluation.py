@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ml.datasets.embedding import Embedded
+from ml.datasets.encoding import encode
 from ml.datasets.example import DatasetError
 from ml.heads.logistic import NotEnoughClasses
 from ml.learners import choices
-from ml.selection import encode
 from ml.training.metrics import judge_classifier
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ml.acquisition import Pool, find_strategy
 from ml.datasets.embedding import Embedded
+from ml.datasets.encoding import encode
 from ml.datasets.example import DatasetError, Example
 from ml.heads.logistic import NotEnoughClasses
 from ml.learners import choices
@@ -40,7 +41,11 @@ class Selection:
     def rows(self) -> list[Example]:
         """Return the batch as a dataset to write: images without labels, with utility and suggestion."""
         return [
-            replace(example, label=None, more={"utility": round(float(utility), 6), "suggestion": suggestion})
+            replace(
+                example,
+                label=None,
+                more={**example.task, "utility": round(float(utility), 6), "suggestion": suggestion},
+            )
             for example, utility, suggestion in zip(
                 self.examples, self.utilities, self.suggestions, strict=True
             )
@@ -111,13 +116,7 @@ def without(images: Embedded, known: set[str]) -> Embedded:
     rows = _first_of_each(images.keys, known)
     if not len(rows):
         raise DatasetError("every image of the folder is labelled already: there is none to choose from")
-    return Embedded(
-        [images.examples[row] for row in rows.tolist()],
-        [images.keys[row] for row in rows.tolist()],
-        images.vectors[rows],
-        images.measures[rows],
-        images.problems,
-    )
+    return images.take(rows)
 
 
 def _learn(labelled: Embedded, X: np.ndarray) -> tuple[np.ndarray | None, list[str], str, np.ndarray]:
@@ -127,29 +126,3 @@ def _learn(labelled: Embedded, X: np.ndarray) -> tuple[np.ndarray | None, list[s
     except NotEnoughClasses as error:
         return None, names, str(error), y
     return fit.head.predict_proba(X), names, "", y
-
-
-def encode(examples: list[Example], classes: list[str] | None = None) -> tuple[list[str], np.ndarray]:
-    """Return the classes and each example's, int64 of shape (n,).
-
-    Parameters
-    ----------
-    classes : list of str, optional
-        Default: those there are, sorted.
-
-    Raises
-    ------
-    DatasetError
-        If an example has no label, several, or one that is not among ``classes``.
-    """
-    for example in examples:
-        if not isinstance(example.label, str):
-            said = "no label" if example.label is None else "several labels"
-            raise DatasetError(f"{example.where}: {example.image} has {said}; one is needed")
-    labels = [str(example.label) for example in examples]
-    names = sorted(set(labels)) if classes is None else classes
-    number = {name: index for index, name in enumerate(names)}
-    for example, label in zip(examples, labels, strict=True):
-        if label not in number:
-            raise DatasetError(f"{example.where}: the class {label!r} is not among {', '.join(names)}")
-    return names, np.array([number[label] for label in labels], dtype=np.int64)

@@ -3,26 +3,53 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from backend.cli.bars import steps
-from backend.cli.common import clear_errors, console, errors, label_studio_settings
+from backend.cli.common import Failure, clear_errors, console, errors, label_studio_settings
+from backend.cli.datasets import tell_problems
+from backend.cli.reading import (
+    AllowNoncommercial,
+    Backbone,
+    Cache,
+    DocumentRoot,
+    Force,
+    ImageColumn,
+    Images,
+    LabelColumn,
+    ProjectTitle,
+    ReadAs,
+    Skip,
+    load,
+)
+from backend.cli.training_config import Settings, load_config
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from ml.audit import Findings
+    from ml.training.config import TrainingConfig
 
-_FORMATS = "jsonl, csv, json, label-studio, tsv or folders"
+_DRAWN = 60
 
 
 def audit(
-    source: Annotated[Path, typer.Argument(metavar="DATASET", help="File or folder to audit.")],
-    embedder: Annotated[
-        str, typer.Option(help="`auto`, `pixels` (no weights), an alias such as `resnet18`, or `timm:MODEL`.")
-    ] = "auto",
+    source: Annotated[
+        Path | None, typer.Argument(metavar="[DATASET]", help="File or folder to audit, or project:ID.")
+    ] = None,
+    train: Annotated[
+        bool,
+        typer.Option("--train", help="Judge labels by networks trained on folds, not by frozen vectors."),
+    ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", "-c", help="YAML file of a training; see `lineup config --example`. Implies --train."
+        ),
+    ] = None,
+    settings: Settings = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -40,30 +67,16 @@ def audit(
     plane: Annotated[
         Literal["pca", "tsne", "umap"], typer.Option("--map", help="How the report's map is made.")
     ] = "tsne",
-    pictures: Annotated[int, typer.Option(min=0, help="Suspects to draw.")] = 60,
+    pictures: Annotated[
+        int | None,
+        typer.Option(min=0, help="Suspects to draw; default: 60, with --config what do_visualize says."),
+    ] = None,
     parquet: Annotated[
         bool | None,
         typer.Option(
             "--parquet/--no-parquet", help="Write issues.parquet; default: if pyarrow is installed."
         ),
     ] = None,
-    read_as: Annotated[
-        str, typer.Option("--from", help=f"Format of DATASET, {_FORMATS}; without it, what it looks like.")
-    ] = "",
-    images: Annotated[
-        Path | None, typer.Option("--images", help="Folder of the images, if they are not beside the file.")
-    ] = None,
-    image_column: Annotated[str, typer.Option(help="Column, or task field, that holds the image.")] = "",
-    label_column: Annotated[str, typer.Option(help="Column that holds the label.")] = "",
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder where vectors are kept; default: the user's cache folder.")
-    ] = None,
-    allow_noncommercial: Annotated[
-        bool, typer.Option("--allow-noncommercial", help="Accept weights that may not be used commercially.")
-    ] = False,
-    skip_problems: Annotated[
-        bool, typer.Option("--skip-problems", help="Leave out what cannot be used instead of stopping.")
-    ] = False,
     review: Annotated[
         bool,
         typer.Option(
@@ -74,17 +87,21 @@ def audit(
     review_all: Annotated[
         bool, typer.Option("--review-all", help="With --review: all images, the suspects first.")
     ] = False,
-    project_title: Annotated[
-        str, typer.Option(help="With --review: title of the project; default: Review of DATASET.")
-    ] = "",
-    document_root: Annotated[
-        Path | None,
-        typer.Option(
-            help="With --review: the folder that Label Studio serves as local files; without it images are uploaded."
-        ),
+    project_title: ProjectTitle = "",
+    document_root: DocumentRoot = None,
+    backbone: Backbone = "auto",
+    allow_noncommercial: AllowNoncommercial = False,
+    cache: Cache = None,
+    read_as: ReadAs = "",
+    images: Images = None,
+    image_column: ImageColumn = "",
+    label_column: LabelColumn = "",
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, help="Of the map and the training; all else leaves nothing to chance."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the map; all else leaves nothing to chance.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Write over what an earlier audit wrote.")] = False,
+    skip_problems: Skip = False,
+    force: Force = False,
 ) -> None:
     """Find wrong labels in a dataset, correct those that are sure, and write a report.
 
@@ -92,82 +109,85 @@ def audit(
 
     Example: `lineup audit labels.csv --review`
 
-    Example: `lineup audit labels.csv --embedder resnet50 --out audit --precision 0.95`
+    Example: `lineup audit labels.csv --backbone resnet50 --out audit --precision 0.95`
+
+    Example: `lineup audit photos/ --config training.yaml`
     """
     with clear_errors():
         from ml.audit import Places, write_audit
-        from ml.audit import audit as find_errors
         from ml.audit.write import Outputs
-        from ml.datasets import ReadOptions, read_dataset
-        from ml.datasets.example import list_problems
 
-        settings = label_studio_settings() if review else None
-        outputs = Outputs(parquet, pictures, plane, seed)
+        chosen = None
+        if train or config:
+            chosen = load_config(config, settings, {"Training.seed": seed})
+        elif settings:
+            raise Failure("--set sets keys of a training: it needs --train or --config", 2)
+        source = source or (chosen.dataset.dataset_path if chosen else None)
+        if source is None:
+            raise Failure("give a DATASET, or Dataset.dataset_path in the configuration", 2)
+        studio = label_studio_settings() if review else None
+        outputs = Outputs(parquet, _pictures(pictures, chosen if config else None), plane, seed or 0)
         outputs.check()
-        options = ReadOptions(images, image_column, label_column)
-        dataset = read_dataset(source, format=read_as, options=options, skip_problems=skip_problems)
-        places = Places.of(source, out)
+        dataset = load(source, read_as, images, image_column, label_column, skip_problems, cache=cache)
+        places = Places.of(dataset.source, out)
         places.check(dataset, force=force)
+        name = dataset.source.resolve().name
+        title = project_title or f"Review of {name}"
         with steps("starting") as bar:
             from ml.embedders import make_embedder
 
-            network = make_embedder(embedder, allow_noncommercial=allow_noncommercial)
-            found = find_errors(
-                dataset,
-                network,
-                cache=cache,
-                precision=None if review else precision,
-                truth=truth,
-                skip_problems=skip_problems,
-                progress=bar.progress,
-                step=bar.step,
-            )
+            network = make_embedder(backbone, allow_noncommercial=allow_noncommercial)
+            how: dict[str, Any] = {
+                "cache": cache, "precision": None if review else precision, "truth": truth,
+                "skip_problems": skip_problems, "progress": bar.progress, "step": bar.step,
+            }  # fmt: skip
+            if chosen:
+                from ml.audit.trained import audit_by_training
+
+                found = audit_by_training(
+                    dataset, chosen, network, allow_noncommercial=allow_noncommercial, **how
+                )
+            else:
+                from ml.audit import audit as audit_by_vectors
+
+                found = audit_by_vectors(dataset, network, **how)
             written = write_audit(
-                found,
-                places,
-                title=source.resolve().name,
-                embedder=network.name,
-                outputs=outputs,
-                force=force,
+                found, places, title=name, embedder=network.name, outputs=outputs, force=force,
                 step=bar.step,
-            )
+            )  # fmt: skip
             made = None
-            if settings and len(found.suspects):
+            if studio and len(found.suspects):
                 from backend.labelstudio.client import LabelStudioClient
                 from backend.review import create_review
 
                 bar.step("importing into Label Studio")
-                with LabelStudioClient(settings.label_studio_url, settings.api_key) as client:
+                with LabelStudioClient(studio.label_studio_url, studio.api_key) as client:
                     made = create_review(
-                        client,
-                        found,
-                        title=project_title or f"Review of {source.resolve().name}",
-                        prefix=settings.field_prefix,
-                        everything=review_all,
-                        document_root=document_root,
-                        progress=bar.progress,
-                    )
+                        client, found, title=title, prefix=studio.field_prefix, everything=review_all,
+                        document_root=document_root, progress=bar.progress,
+                    )  # fmt: skip
         if network.note:
             errors.print(f"[yellow]note:[/] {network.note}", highlight=False, soft_wrap=True)
-        if found.problems:
-            errors.print(
-                f"[yellow]left out:[/]\n{list_problems(found.problems)}",
-                highlight=False,
-                soft_wrap=True,
-                markup=True,
-            )
+        tell_problems(found.problems)
         console.print(_summary(found))
         for path in written:
             console.print(f"  {path}", highlight=False, soft_wrap=True, markup=False)
         if made:
             console.print(
                 f"Project {made.project_id} with {made.tasks} tasks: {made.url}",
-                highlight=False,
-                soft_wrap=True,
-                markup=False,
-            )
+                highlight=False, soft_wrap=True, markup=False,
+            )  # fmt: skip
         elif review:
             console.print("No label is suspect, so no project was made.")
+
+
+def _pictures(asked: int | None, config: TrainingConfig | None) -> int:
+    """Return how many suspects to draw."""
+    if asked is not None:
+        return asked
+    if config is None:
+        return _DRAWN
+    return config.num_images_to_vis if config.do_visualize else 0
 
 
 def _summary(found: Findings) -> Table:

@@ -9,17 +9,31 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backend.cli.common import clear_errors, console
-from backend.cli.datasets import Backbone, Cache, Force, Seed, Skip, embed, load_embedder, tell_problems
-from backend.cli.reading import ImageColumn, Images, LabelColumn, ReadAs, load
+from backend.cli.datasets import embed, load_embedder, tell_problems
+from backend.cli.reading import (
+    AllowNoncommercial,
+    Backbone,
+    Cache,
+    DatasetArgument,
+    Force,
+    ImageColumn,
+    Images,
+    LabelColumn,
+    ReadAs,
+    Seed,
+    Skip,
+    load,
+    load_images,
+)
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ml.cleaning import Worth
+    from ml.cleaning import OutlierQuality
 
 
 def clean(
-    source: Annotated[Path, typer.Argument(metavar="DATASET", help="File or folder to read.")],
+    source: DatasetArgument,
     out: Annotated[Path, typer.Option("--out", "-o", help="List of the images that do not belong.")] = Path(
         "outliers.csv"
     ),
@@ -34,6 +48,7 @@ def clean(
         Path | None, typer.Option("--kept", metavar="OUT", help="Also write the dataset without them.")
     ] = None,
     backbone: Backbone = "auto",
+    allow_noncommercial: AllowNoncommercial = False,
     cache: Cache = None,
     read_as: ReadAs = "",
     images: Images = None,
@@ -54,16 +69,16 @@ def clean(
     """
     with clear_errors():
         from ml.cleaning import listed_rows, score_outliers
-        from ml.datasets import Dataset, read_dataset, write_dataset
+        from ml.datasets import Dataset, write_dataset
         from ml.datasets.place import refuse_overwrite
         from ml.outliers import make_outliers
 
         make_outliers(method)
         for path in filter(None, (out, kept)):
             refuse_overwrite(path, force=force)
-        dataset = load(source, read_as, images, image_column, label_column, skip_problems)
-        planted = read_dataset(junk, skip_problems=skip_problems) if junk else None
-        embedder = load_embedder(backbone)
+        dataset = load(source, read_as, images, image_column, label_column, skip_problems, cache=cache)
+        planted = load_images(junk, skip=skip_problems, cache=cache) if junk else None
+        embedder = load_embedder(backbone, allow_noncommercial=allow_noncommercial)
         own = embed(dataset, embedder, cache, skip_problems=skip_problems, what=source.name)
         problems = own.problems
         strange = None
@@ -106,7 +121,7 @@ def clean(
         tell_problems(problems)
 
 
-def _judge(own: np.ndarray, strange: np.ndarray, seed: int) -> tuple[dict[str, Worth], np.ndarray]:
+def _judge(own: np.ndarray, strange: np.ndarray, seed: int) -> tuple[dict[str, OutlierQuality], np.ndarray]:
     """Score all images together: what is listed of the dataset must not hang on what was planted."""
     import numpy as np
 
@@ -117,14 +132,14 @@ def _judge(own: np.ndarray, strange: np.ndarray, seed: int) -> tuple[dict[str, W
     return {name: judge_outliers(one, is_junk) for name, one in scores.items()}, is_junk
 
 
-def _tell(worth: dict[str, Worth], is_junk: np.ndarray) -> None:
+def _tell(qualities: dict[str, OutlierQuality], is_junk: np.ndarray) -> None:
     from rich.table import Table
 
     title = f"{int(is_junk.sum())} planted among {len(is_junk)} images ({is_junk.mean():.1%})"
     table = Table(
         "method", "average precision", "precision at so many", "listed", "precision", "recall", title=title
     )
-    for name, one in sorted(worth.items(), key=lambda item: -item[1].average_precision):
+    for name, one in sorted(qualities.items(), key=lambda item: -item[1].average_precision):
         figures = (one.average_precision, one.precision_at_junk, one.listed, one.precision, one.recall)
         table.add_row(
             name, *(f"{value:.3f}" if isinstance(value, float) else str(value) for value in figures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -18,7 +19,13 @@ from backend.settings import Settings, get_settings
 from backend.shared.folder import share
 from backend.snapshot import SNAPSHOT
 
-console = Console()
+
+def first_process() -> bool:
+    """Tell whether this is the one of ``torchrun``'s processes that talks; without torchrun there is no other."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+console = Console(quiet=not first_process())
 errors = Console(stderr=True)
 
 ProjectOption = Annotated[int, typer.Option("--project", "-p", min=1, help="Id of the Label Studio project.")]

@@ -1,48 +1,29 @@
-"""What the commands on datasets share: their options, the embedder, progress bars."""
+"""What the commands on datasets share besides their options: the embedder, progress bars, what was left out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
 from rich.markup import escape
 
-from backend.cli.common import console, errors
+from backend.cli.bars import steps
+from backend.cli.common import console, errors, first_process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ml.datasets import Dataset, Problem
     from ml.datasets.embedding import Embedded
     from ml.embedders import Embedder
 
-Backbone = Annotated[
-    str,
-    typer.Option(
-        "--backbone",
-        "--embedder",
-        help="auto, pixels, b0, mobilenet, resnet18, resnet50, swin, vit, timm:MODEL or timm:MODEL@CHECKPOINT.",
-    ),
-]
-Cache = Annotated[
-    Path | None, typer.Option("--cache", help="Folder for vectors; the user's cache without it.")
-]
-Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same answer.")]
-Skip = Annotated[
-    bool, typer.Option("--skip-problems", help="Leave out what cannot be used instead of stopping.")
-]
-Force = Annotated[bool, typer.Option("--force", help="Write over what is there.")]
 
-
-def load_embedder(name: str) -> Embedder:
+def load_embedder(name: str, *, allow_noncommercial: bool = False) -> Embedder:
     """Return the embedder of a name; loading it can take seconds."""
     from ml.embedders import make_embedder
 
     with console.status(f"loading {name}"):
-        embedder = make_embedder(name)
+        embedder = make_embedder(name, allow_noncommercial=allow_noncommercial)
     if embedder.note:
         errors.print(f"[yellow]{embedder.note}[/]", soft_wrap=True, highlight=False)
     return embedder
@@ -54,26 +35,17 @@ def embed(
     """Embed a dataset behind a progress bar."""
     from ml.datasets.embedding import embed_dataset
 
-    with progress_bar(f"embedding {what}") as report:
-        return embed_dataset(dataset, embedder, cache=cache, skip_problems=skip_problems, progress=report)
-
-
-@contextmanager
-def progress_bar(text: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar; gives what is to be called with how much is done, and of how much."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=errors, transient=True) as bar:
-        task = bar.add_task(text, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    with steps(f"embedding {what}") as bar:
+        return embed_dataset(
+            dataset, embedder, cache=cache, skip_problems=skip_problems, progress=bar.progress
+        )
 
 
 def tell_problems(problems: Sequence[Problem]) -> None:
     """Name what was left out."""
     from ml.datasets.example import list_problems
 
-    if problems:
+    if problems and first_process():
         errors.print(
             f"[yellow]left out ({len(problems)}):[/]\n{escape(list_problems(problems))}",
             highlight=False,

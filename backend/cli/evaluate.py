@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backend.cli.common import clear_errors, console
-from backend.cli.datasets import Backbone, Cache, Skip, embed, load_embedder, tell_problems
+from backend.cli.datasets import embed, load_embedder, tell_problems
+from backend.cli.reading import (
+    AllowNoncommercial,
+    Backbone,
+    Cache,
+    ImageColumn,
+    Images,
+    LabelColumn,
+    ReadAs,
+    Skip,
+    load,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,14 +29,18 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    train: Annotated[Path, typer.Option("--train", help="Dataset to learn from.")],
-    validation: Annotated[Path, typer.Option("--validation", "--val", help="Dataset to judge on.")],
-    images: Annotated[
-        Path | None, typer.Option("--images", help="Folder of the images, if they are not beside the lists.")
-    ] = None,
+    train: Annotated[Path, typer.Option("--train", help="Dataset to learn from, or project:ID.")],
+    validation: Annotated[
+        Path, typer.Option("--validation", "--val", help="Dataset to judge on, or project:ID.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
     backbone: Backbone = "auto",
+    allow_noncommercial: AllowNoncommercial = False,
     cache: Cache = None,
+    read_as: ReadAs = "",
+    images: Images = None,
+    image_column: ImageColumn = "",
+    label_column: LabelColumn = "",
     skip_problems: Skip = False,
 ) -> None:
     """Say what labels are worth: F1 and confusion of a simple classifier on frozen vectors.
@@ -35,14 +50,13 @@ def evaluate(
     with clear_errors():
         import json
 
-        from ml.datasets import ReadOptions, read_dataset
         from ml.evaluation import evaluate as judge
 
         parts = [
-            read_dataset(path, options=ReadOptions(images), skip_problems=skip_problems).labelled()
+            load(path, read_as, images, image_column, label_column, skip_problems, cache=cache).labelled()
             for path in (train, validation)
         ]
-        embedder = load_embedder(backbone)
+        embedder = load_embedder(backbone, allow_noncommercial=allow_noncommercial)
         given, asked = (
             embed(part, embedder, cache, skip_problems=skip_problems, what=what)
             for part, what in zip(parts, ("training images", "validation images"), strict=True)

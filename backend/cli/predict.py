@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backend.cli.bars import steps
 from backend.cli.common import clear_errors, console
-from backend.cli.datasets import Force, Skip, progress_bar, tell_problems
-from backend.cli.reading import ImageColumn, Images, LabelColumn, ReadAs, load
+from backend.cli.datasets import tell_problems
+from backend.cli.reading import Cache, Force, ImageColumn, Images, LabelColumn, ReadAs, Skip, load
 
 if TYPE_CHECKING:
     from ml.datasets import Dataset
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def predict(
-    source: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of images, or a list of them.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="IMAGES", help="Folder of images, a list of them, or project:ID.")
+    ],
     models: Annotated[
         list[Path],
         typer.Option("--model", "-m", help="A run, or its model.safetensors; several are an ensemble."),
@@ -34,6 +37,7 @@ def predict(
     macro_f1: Annotated[
         bool, typer.Option("--macro-f1", help="Compare with the labels that IMAGES come with.")
     ] = False,
+    cache: Cache = None,
     read_as: ReadAs = "",
     images: Images = None,
     image_column: ImageColumn = "",
@@ -55,12 +59,12 @@ def predict(
 
         for path in filter(None, (out, copy_to)):
             refuse_overwrite(path, force=force)
-        dataset = load(source, read_as, images, image_column, label_column, skip_problems)
+        dataset = load(source, read_as, images, image_column, label_column, skip_problems, cache=cache)
         classifiers = load_classifiers(models, views=tta)
         if macro_f1:
             _require_truth(dataset, classifiers[0].classes)
-        with progress_bar("classifying") as done:
-            found = predict_images(classifiers, dataset.examples, done=done)
+        with steps("classifying") as bar:
+            found = predict_images(classifiers, dataset.examples, done=bar.progress)
         if found.problems and not skip_problems:
             raise DatasetError(
                 f"{len(found.problems)} of {len(dataset)} images cannot be used. Mend them, or leave them out with "
@@ -79,7 +83,8 @@ def predict(
 
 def _require_truth(dataset: Dataset, classes: list[str]) -> None:
     from ml.datasets import DatasetError
-    from ml.training.material import encode, labelled
+    from ml.datasets.encoding import encode
+    from ml.training.material import labelled
 
     known = labelled(dataset.examples)
     if not known:
@@ -90,11 +95,11 @@ def _require_truth(dataset: Dataset, classes: list[str]) -> None:
 def _tell_worth(found: Predictions) -> None:
     from rich.table import Table
 
-    from ml.training.material import encode
+    from ml.datasets.encoding import encode
     from ml.training.metrics import judge_classifier
 
     rows = [row for row, example in enumerate(found.examples) if example.label is not None]
-    targets = encode([found.examples[row] for row in rows], found.classes)
+    _, targets = encode([found.examples[row] for row in rows], found.classes)
     worth = judge_classifier(found.probabilities[rows], targets, len(found.classes))
     table = Table("class", "F1")
     for name, value in zip(found.classes, worth["f1"], strict=True):

@@ -8,12 +8,23 @@ from typing import Annotated
 import typer
 
 from backend.cli.common import clear_errors, console
-from backend.cli.datasets import Force, Seed, Skip, tell_problems
-from backend.cli.reading import ImageColumn, Images, LabelColumn, ReadAs, load
+from backend.cli.datasets import tell_problems
+from backend.cli.reading import (
+    Cache,
+    DatasetArgument,
+    Force,
+    ImageColumn,
+    Images,
+    LabelColumn,
+    ReadAs,
+    Seed,
+    Skip,
+    load,
+)
 
 
 def split(
-    source: Annotated[Path, typer.Argument(metavar="DATASET", help="File or folder to read.")],
+    source: DatasetArgument,
     out: Annotated[Path, typer.Argument(help="Folder to write.")],
     share: Annotated[
         float, typer.Option(min=0.01, max=0.99, help="Share of the images to validate on.")
@@ -22,6 +33,7 @@ def split(
         str, typer.Option(metavar="COLUMN", help="What has the same value there stays on one side.")
     ] = "",
     min_images: Annotated[int, typer.Option(min=1, help="Leave out classes with fewer images.")] = 1,
+    cache: Cache = None,
     read_as: ReadAs = "",
     images: Images = None,
     image_column: ImageColumn = "",
@@ -40,7 +52,7 @@ def split(
         from ml.training.material import labelled, large_classes
         from ml.training.split import write_split
 
-        dataset = load(source, read_as, images, image_column, label_column, skip_problems)
+        dataset = load(source, read_as, images, image_column, label_column, skip_problems, cache=cache)
         known = labelled(dataset.examples)
         kept = large_classes(known, min_images)
         train, valid = write_split(kept, out, share, group_column=group, seed=seed, force=force)

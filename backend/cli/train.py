@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backend.cli.common import Failure, clear_errors, console, errors
-from backend.cli.datasets import Skip, tell_problems
-from backend.cli.reading import ImageColumn, Images, LabelColumn, ReadAs, load
+from backend.cli.bars import steps
+from backend.cli.common import Failure, clear_errors, console
+from backend.cli.datasets import tell_problems
+from backend.cli.reading import AllowNoncommercial, ImageColumn, Images, LabelColumn, ReadAs, Skip, load
+from backend.cli.training_config import Settings, load_config
 
 if TYPE_CHECKING:
     from ml.datasets import Example, Problem
-    from ml.training.config import TrainingConfig
     from ml.training.fit import Trained
-    from ml.training.trainer import Moment
+    from ml.training.trainer import TrainingProgress
 
 
 def train(
     source: Annotated[
         Path | None,
-        typer.Argument(metavar="[DATASET]", help="File, folder, or what `lineup split` wrote."),
+        typer.Argument(metavar="[DATASET]", help="File, folder, what `lineup split` wrote, or project:ID."),
     ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="YAML file; see `lineup config --example`.")
@@ -33,10 +34,7 @@ def train(
         str, typer.Option(help="Model.weights: pretrained, scratch, or the path of a checkpoint.")
     ] = "",
     epochs: Annotated[int | None, typer.Option(min=1, help="Training.epochs.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any key of the configuration: Training.lr=3e-4."),
-    ] = None,
+    settings: Settings = None,
     valid: Annotated[
         Path | None, typer.Option("--valid", metavar="DATASET", help="To validate on, instead of a part.")
     ] = None,
@@ -44,6 +42,7 @@ def train(
     resume: Annotated[
         Path | None, typer.Option("--resume", metavar="RUN", help="Take up a run that was stopped.")
     ] = None,
+    allow_noncommercial: AllowNoncommercial = False,
     read_as: ReadAs = "",
     images: Images = None,
     image_column: ImageColumn = "",
@@ -51,14 +50,6 @@ def train(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Training.seed: the same seed, the same network.")
     ] = None,
-    allow_noncommercial: Annotated[
-        bool,
-        typer.Option(
-            "--allow-noncommercial",
-            envvar="ALLOW_NONCOMMERCIAL",
-            help="Accept weights whose licence is not known to allow commercial use.",
-        ),
-    ] = False,
     skip_problems: Skip = False,
     project: Annotated[
         int | None,
@@ -97,7 +88,7 @@ def train(
             if drop:
                 drop_backbone(project)
             else:
-                train_project(project, _config(config, named, settings or []), force=force)
+                train_project(project, load_config(config, settings, named), force=force)
             return
         if force or drop:
             raise Failure("--force and --drop are for --project", 2)
@@ -114,7 +105,7 @@ def train(
                 )
             _tell(done, [])
             return
-        chosen = _config(config, named, settings or [])
+        chosen = load_config(config, settings, named)
         source = source or chosen.dataset.dataset_path
         if source is None:
             raise Failure("give a DATASET, or Dataset.dataset_path in the configuration", 2)
@@ -134,14 +125,6 @@ def train(
         _tell(done, problems)
 
 
-def _config(path: Path | None, named: dict[str, Any], settings: list[str]) -> TrainingConfig:
-    from ml.training.yaml_file import check_config, parse_override, read_config
-
-    overrides = {key: value for key, value in named.items() if value not in (None, "")}
-    overrides |= dict(map(parse_override, settings))
-    return read_config(path, overrides) if path else check_config({}, overrides)
-
-
 def _datasets(
     source: Path, valid: Path | None, how: tuple[Any, ...]
 ) -> tuple[list[Example], list[Example] | None, list[Problem]]:
@@ -157,36 +140,20 @@ def _datasets(
 
 @contextmanager
 def _bars() -> Iterator[dict[str, Callable[..., None]]]:
-    """Show the progress on standard error, and a line an epoch."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    """Show the progress, and a line an epoch."""
+    with steps("decoding") as bar:
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[note]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=errors, transient=True) as bar:
-        task = bar.add_task("starting", total=None, note="")
-
-        def decoded(number: int, total: int) -> None:
-            bar.update(task, description="decoding", completed=number, total=total, note=f"{number}/{total}")
-
-        def report(moment: Moment) -> None:
-            done = (moment.epoch - 1) * moment.steps + moment.step
-            bar.update(
-                task, description=f"epoch {moment.epoch}/{moment.epochs}", completed=done,
-                total=moment.epochs * moment.steps, note=f"{moment.images_per_second:.0f} images/s",
-            )  # fmt: skip
-            if moment.record is not None:
-                found = moment.record
-                bar.console.print(
+        def report(now: TrainingProgress) -> None:
+            bar.name(f"epoch {now.epoch}/{now.epochs}, {now.images_per_second:.0f} images/s")
+            bar.progress((now.epoch - 1) * now.steps + now.step, now.epochs * now.steps)
+            if now.record is not None:
+                found = now.record
+                bar.line(
                     f"epoch {found['epoch']}: loss {found['train_loss']:.4f}, macro F1 {found['macro_f1']:.4f}, "
-                    f"accuracy {found['accuracy']:.4f}, {found['images_per_second']:.0f} images/s",
-                    highlight=False,
+                    f"accuracy {found['accuracy']:.4f}, {found['images_per_second']:.0f} images/s"
                 )
 
-        yield {"decoded": decoded, "report": report}
+        yield {"decoded": bar.progress, "report": report}
 
 
 def _tell(done: Trained, problems: list[Problem]) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from backend.cli.bars import steps
 from backend.cli.common import Failure, console, errors, label_studio_settings, require_known
 from backend.finetuning.record import TrainingRecord, ask_training, read_training, tell_training
 from backend.jobs.locks import training_lock
@@ -28,11 +27,11 @@ def train_project(project_id: int, config: TrainingConfig, *, force: bool) -> No
     settings = label_studio_settings()
     require_known(settings, project_id)
     asked = config.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    with _bar() as progress:
+    with steps("starting") as bar:
         if distributed(settings):
-            record = _elsewhere(settings, project_id, asked, force, progress)
+            record = _elsewhere(settings, project_id, asked, force, bar.report)
         else:
-            record = _here(settings, project_id, asked, force, progress)
+            record = _here(settings, project_id, asked, force, bar.report)
     if record.state == "failed":
         raise Failure(record.message)
     where = (
@@ -98,19 +97,3 @@ def _elsewhere(
         progress(record.step or record.state, record.done, record.total)
         time.sleep(_LOOK_EVERY)
     return record
-
-
-@contextmanager
-def _bar() -> Iterator[Progress]:
-    """Show the progress on standard error."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bar(*columns, console=errors, transient=True) as bar:
-        task = bar.add_task("starting", total=None)
-
-        def progress(step: str, done: int, total: int) -> None:
-            bar.update(task, description=step, completed=done, total=total or None)
-
-        yield progress

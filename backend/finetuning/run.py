@@ -36,7 +36,7 @@ from ml.datasets import Example
 if TYPE_CHECKING:
     from ml.training.comparison import Comparison
     from ml.training.config import TrainingConfig
-    from ml.training.trainer import Moment
+    from ml.training.trainer import TrainingProgress
     from ml.training.tune import Tuned
 
 log = logging.getLogger(__name__)
@@ -227,7 +227,7 @@ class _Training:
             for task, uri, label in zip(plan.tasks, plan.uris, plan.labels, strict=True)
         ]  # fmt: skip
 
-        def moment(now: Moment) -> None:
+        def moment(now: TrainingProgress) -> None:
             total = now.epochs * now.steps
             self.report(
                 f"training, epoch {now.epoch} of {now.epochs}", (now.epoch - 1) * now.steps + now.step, total

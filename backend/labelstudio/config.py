@@ -49,9 +49,35 @@ class LabelConfig:
             raise UnsupportedConfig(f"{reason}; set one under Settings > Labeling Interface") from error
         return cls(tuple(_walk(root, ())))
 
+    @property
+    def choices(self) -> list[str]:
+        """Names of the ``<Choices>`` on an image, in order."""
+        images = {e.get("name") for e in self.elements if e.tag == "Image"}
+        return [e.get("name") for e in self.elements if e.tag == "Choices" and e.get("toName") in images]
 
-def find_kind(label_config: str) -> Kind:
+    def only(self, control: str) -> LabelConfig:
+        """Return the config without other ``<Choices>`` than the one of this name.
+
+        Raises
+        ------
+        UnsupportedConfig
+            If there is none of this name.
+        """
+        if control not in self.choices:
+            there = ", ".join(self.choices) or "none"
+            raise UnsupportedConfig(
+                f"the label config has no <Choices> {control!r} on an image; it has {there}"
+            )
+        return LabelConfig(tuple(e for e in self.elements if e.tag != "Choices" or e.get("name") == control))
+
+
+def find_kind(label_config: str, control: str = "") -> Kind:
     """Return the kind of problem a label config describes.
+
+    Parameters
+    ----------
+    control : str
+        Name of the ``<Choices>`` that counts; empty: the first that Lineup can learn.
 
     Raises
     ------
@@ -59,6 +85,7 @@ def find_kind(label_config: str) -> Kind:
         Names the tag in the way and what is supported.
     """
     config = LabelConfig.parse(label_config)
+    config = config.only(control) if control else config
     problems = []
     for find in KINDS.values():
         try:

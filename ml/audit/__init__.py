@@ -1,7 +1,8 @@
 """Find and repair label errors in a dataset on disk.
 
-`audit` is the fast mode: frozen vectors. Another way to learn, networks on folds for example, hands its out-of-sample
-predictions to `ml.audit.evidence.take_predictions` and goes on with `find` and `write_audit`.
+`audit` is the fast mode: frozen vectors. `ml.audit.trained.audit_by_training` trains networks on folds instead, and is
+not imported here, since it needs torch. Another way to learn hands its out-of-sample predictions to
+`ml.audit.evidence.take_predictions` and goes on with `find` and `write_audit`.
 """
 
 from __future__ import annotations

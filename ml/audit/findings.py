@@ -12,6 +12,7 @@ from ml.audit.corrections import choose_corrections
 from ml.audit.evidence import Evidence
 from ml.audit.statistics import measure_rows
 from ml.datasets.embedding import Embedded
+from ml.datasets.encoding import encode
 from ml.datasets.example import DatasetError, Example, Problem
 from ml.quality import judge_images
 from ml.survey import Survey, make_survey
@@ -41,7 +42,8 @@ class Findings:
     right : ndarray of float, shape (n,)
         Probability that the label is wrong and the suggestion right, in [0, 1]; NaN without a label.
     status : list of str, length n
-        One of `STATUSES`. A label that is corrected was suspect.
+        One of `STATUSES`. A label may be corrected without being suspect: the two
+        have thresholds of their own.
     reason : list of str, length n
         Why an image or its label is worth a look, or ``''``.
     statistics : dict of str to ndarray of float, shape (n,)
@@ -135,15 +137,9 @@ def class_numbers(examples: list[Example], classes: list[str]) -> np.ndarray:
     Raises
     ------
     DatasetError
-        If an image has several classes, no image has a label, or all labels are of one class.
+        As `ml.datasets.encoding.encode`; if no image has a label, or all labels are of one class.
     """
-    number = {name: row for row, name in enumerate(classes)}
-    several = [example for example in examples if isinstance(example.label, list)]
-    if several:
-        raise DatasetError(
-            f"{several[0].where}: an audit takes one class an image, and this one has a list of classes"
-        )
-    labels = np.array([number.get(str(one.label), -1) if one.label else -1 for one in examples], np.int64)
+    _, labels = encode(examples, classes, unlabelled=True)
     present = np.unique(labels[labels >= 0])
     if not len(present):
         raise DatasetError(f"none of the {len(examples)} images has a label: there is nothing to audit")

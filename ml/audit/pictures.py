@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ml.audit.findings import Findings
 from ml.datasets.example import Example
-from ml.images import ImageError, ImageLimits, decode_reduced
+from ml.thumbnails import thumbnail
 
 SIDE = 144  # pixels, in the report
 _DRAWN_SIDE = 320
@@ -24,24 +24,9 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _GIVEN, _SUGGESTED, _INK, _PAPER = "#b3261e", "#146c43", "#333333", "#ffffff"
 
 
-def thumbnail(example: Example, side: int = SIDE) -> Image.Image | None:
-    """Return an image at most ``side`` pixels wide and high, RGB; None where it cannot be read any more."""
-    if example.path is None:
-        return None
-    try:
-        image, _ = decode_reduced(example.path.read_bytes(), limits=ImageLimits(), side=side)
-    except (OSError, ImageError):
-        return None
-    if max(image.size) < side:  # tiny images are enlarged as they are, pixel by pixel
-        factor = max(1, side // max(image.size))
-        return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
-    image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    return image
-
-
 def data_uri(example: Example) -> str:
     """Return a thumbnail as a data URI, empty where the image cannot be read any more."""
-    image = thumbnail(example)
+    image = thumbnail(example.path, SIDE)
     if image is None:
         return ""
     file = io.BytesIO()
@@ -58,7 +43,7 @@ def draw_suspects(found: Findings, rows: Sequence[int], folder: Path) -> int:
     drawn = 0
     for place, row in enumerate(rows, 1):
         example = found.examples[row]
-        picture = thumbnail(example, _DRAWN_SIDE)
+        picture = thumbnail(example.path, _DRAWN_SIDE)
         if picture is None:
             continue
         stem = _UNSAFE.sub("_", Path(example.image).stem).strip("._")[:60] or "image"

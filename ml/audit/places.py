@@ -45,7 +45,8 @@ class Places:
         Raises
         ------
         FileExistsError
-            As `ml.datasets.place.refuse_overwrite`.
+            As `ml.datasets.place.refuse_overwrite`; whatever ``force`` says, if the corrected labels that are there are
+            of another dataset in the same folder.
         DatasetError
             If the dataset itself is where the audit is to be written.
         """
@@ -61,4 +62,10 @@ class Places:
                 f"the audit of {dataset.source} would be written over it: choose another --out"
             )
         refuse_overwrite(self.folder, force=force)
+        if not self.inside and self.corrected.exists() and not self.folder.exists():
+            others = sorted(path.name for path in self.folder.parent.glob("*-audit") if path.is_dir())
+            raise FileExistsError(
+                f"{self.corrected} is of another audit ({', '.join(others) or 'its folder is gone'}), not of "
+                f"{dataset.source}, which has no folder {self.folder.name} yet: choose an --out for this one"
+            )
         refuse_overwrite(self.corrected, force=force)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ __all__ = [
     "Problem",
     "ReadOptions",
     "WriteOptions",
+    "collect",
     "find_format",
     "read_dataset",
     "write_dataset",
@@ -49,23 +50,44 @@ def read_dataset(
         If it is not there or cannot be read.
     """
     found = find_format(format) if format else format_of(path)
-    dataset = Dataset(path, [], [])
     try:
-        for one in found.read(path, options or ReadOptions()):
-            if isinstance(one, Problem):
-                dataset.problems.append(one)
-            else:
-                dataset.examples.append(one)
+        entries = found.read(path, options or ReadOptions())
+        return collect(path, entries, read_as=found.NAME, skip_problems=skip_problems)
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path} is not text in UTF-8: {error}") from error
+
+
+def collect(
+    source: Path, entries: Iterator[Example | Problem], *, read_as: str, skip_problems: bool = False
+) -> Dataset:
+    """Return the dataset that a reader yields, whatever it reads.
+
+    Parameters
+    ----------
+    source : Path
+        What messages and files made of the dataset are called after.
+    read_as : str
+        What the source was taken for, for messages.
+
+    Raises
+    ------
+    DatasetError
+        If there is no image, or there are problems that are not skipped.
+    """
+    dataset = Dataset(source, [], [])
+    for one in entries:
+        if isinstance(one, Problem):
+            dataset.problems.append(one)
+        else:
+            dataset.examples.append(one)
     if dataset.problems and not skip_problems:
         raise DatasetError(
-            f"{path}: {len(dataset.problems)} of {len(dataset) + len(dataset.problems)} entries cannot be used. "
+            f"{source}: {len(dataset.problems)} of {len(dataset) + len(dataset.problems)} entries cannot be used. "
             f"Mend them, or leave them out with --skip-problems:\n{list_problems(dataset.problems)}"
         )
     if not dataset.examples:
         what = f":\n{list_problems(dataset.problems)}" if dataset.problems else ""
-        raise DatasetError(f"{path}, read as {found.NAME}, has no image{what}")
+        raise DatasetError(f"{source}, read as {read_as}, has no image{what}")
     return dataset
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ml.datasets.example import Dataset, DatasetError, Example, Problem, list_problems
-from ml.datasets.memory import FileMemory, FileState, Seen
+from ml.datasets.file_cache import FileCache, FileContent, FileState
 from ml.embedders import Embedder, Streamed, embed_stream
 from ml.images import ImageLimits
 from ml.quality import MEASURES, measure
@@ -51,6 +51,16 @@ class Embedded:
 
     def __len__(self) -> int:
         return len(self.examples)
+
+    def take(self, rows: np.ndarray) -> Embedded:
+        """Return a part, by its rows."""
+        return Embedded(
+            [self.examples[row] for row in rows.tolist()],
+            [self.keys[row] for row in rows.tolist()],
+            self.vectors[rows],
+            self.measures[rows],
+            self.problems,
+        )
 
 
 def default_cache() -> Path:
@@ -93,8 +103,8 @@ def embed_dataset(
     """
     cache = default_cache() if cache is None else cache
     store = VectorStore(cache / "vectors", embedder.fingerprint, embedder.dim)
-    with FileMemory.opened(cache / "images.sqlite") as memory:
-        run = _Run(memory, store, len(dataset), progress)
+    with FileCache.opened(cache / "images.sqlite", embedder.fingerprint) as contents:
+        run = _Run(contents, store, len(dataset), progress)
         todo = run.start(dataset)
         with (
             closing(run.files(todo)) as files,
@@ -114,24 +124,24 @@ class _Run:
 
     Attributes
     ----------
-    seen : dict of Path to Seen
+    seen : dict of Path to FileContent
         Files whose vector is stored, or will be.
     errors : dict of Path to str
         Why others cannot be used.
     """
 
-    memory: FileMemory
+    contents: FileCache
     store: VectorStore
     total: int
     progress: Progress
-    seen: dict[Path, Seen] = field(default_factory=dict)
+    seen: dict[Path, FileContent] = field(default_factory=dict)
     errors: dict[Path, str] = field(default_factory=dict)
     _states: dict[Path, FileState] = field(default_factory=dict)
     _uses: dict[Path, int] = field(default_factory=dict)
     _waiting: dict[str, list[Path]] = field(default_factory=dict)
-    _ready: dict[str, Seen | str] = field(default_factory=dict)
+    _ready: dict[str, FileContent | str] = field(default_factory=dict)
     _vectors: dict[str, np.ndarray] = field(default_factory=dict)
-    _unstored: list[tuple[Path, FileState, Seen]] = field(default_factory=list)
+    _unstored: list[tuple[Path, FileState, FileContent]] = field(default_factory=list)
     _stored_at: float = field(default_factory=time.monotonic)
     _done: int = 0
 
@@ -149,7 +159,7 @@ class _Run:
                 self._states[path] = FileState.of(path)
             except OSError as error:
                 self._fail(path, str(error))
-        known = self.memory.recall(self._states)
+        known = self.contents.unchanged(self._states)
         stored = self.store.has([seen.key for seen in known.values()]) if known else ()
         self.seen = {path: one for (path, one), there in zip(known.items(), stored, strict=True) if there}
         self._done += sum(self._uses[path] for path in self.seen)
@@ -167,7 +177,7 @@ class _Run:
             key = content_key(data)
             known = self._ready.get(key)
             if known is None and key not in self._waiting and key in self.store:
-                known = self.memory.content(key)
+                known = self.contents.find(key)
             if known is not None:
                 self._note(path, known)
             elif key in self._waiting:
@@ -180,11 +190,11 @@ class _Run:
         """Note what comes out of the stream, and store what is left when it ends."""
         try:
             for one in stream:
-                outcome: Seen | str
+                outcome: FileContent | str
                 if one.vector is None:
                     outcome = str(one.error)
                 else:
-                    outcome = Seen(one.key, np.asarray(one.seen, dtype=np.float32))
+                    outcome = FileContent(one.key, np.asarray(one.seen, dtype=np.float32))
                     self._vectors[one.key] = one.vector
                 self._ready[one.key] = outcome
                 for path in self._waiting.pop(one.key):
@@ -192,7 +202,7 @@ class _Run:
         finally:
             self._keep()
 
-    def _note(self, path: Path, outcome: Seen | str) -> None:
+    def _note(self, path: Path, outcome: FileContent | str) -> None:
         if isinstance(outcome, str):
             self._fail(path, outcome)
             return
@@ -213,7 +223,7 @@ class _Run:
     def _keep(self) -> None:
         if self._vectors:
             self.store.put(list(self._vectors), np.stack(list(self._vectors.values())))
-        self.memory.remember(self._unstored)
+        self.contents.keep(self._unstored)
         self._vectors.clear()
         self._unstored.clear()
         self._stored_at = time.monotonic()

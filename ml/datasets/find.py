@@ -58,6 +58,8 @@ def _candidates(name: str, folders: list[Path]) -> Iterator[Path]:
     if name.startswith("data:"):
         return
     parts = path_of(name).parts
+    if ".." in parts:  # a task may come from anybody: it names nothing outside the folders
+        return
     for start in range(len(parts)):
         for folder in folders:
             yield folder.joinpath(*parts[start:])

@@ -18,6 +18,7 @@ NAME = "label-studio"
 HOLDS_PATHS = False
 # names in the label config that the tasks are written for
 CHOICES, IMAGE = "label", "image"
+SOURCE = "source"  # the task field with the image's name in the dataset
 
 
 def sniff(path: Path) -> bool:
@@ -34,17 +35,51 @@ def read(path: Path, options: ReadOptions) -> Iterator[Example | Problem]:
 
     Image URIs are looked for, whole or by their last parts, below ``options.images`` or the file's folder; a task
     whose image is not there keeps its URI.
+
+    Raises
+    ------
+    DatasetError
+        If choices of several controls were made, and ``options.label_column`` names none of them.
     """
-    for number, task in enumerate(load_array(path), 1):
+    tasks = load_array(path)
+    control = _control(path, tasks, options.label_column)
+    for number, task in enumerate(tasks, 1):
         known = task.get("id", number) if isinstance(task, dict) else number
         where = f"{path.name}, task {known}"
         if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
             yield Problem(where, 'is no task with "data": export the project as JSON, not as JSON-MIN')
             continue
-        yield _example(task, where, path.parent, options)
+        yield _example(task, where, path.parent, options, control)
 
 
-def _example(task: dict[str, Any], where: str, folder: Path, options: ReadOptions) -> Example | Problem:
+def _control(path: Path, tasks: list[Any], wanted: str) -> str:
+    """Return the name of the control whose choices are the labels."""
+    names = sorted(
+        {
+            str(region.get("from_name"))
+            for task in tasks
+            if isinstance(task, dict)
+            for annotation in task.get("annotations") or []
+            for region in _choices(annotation)
+        }
+    )
+    if wanted and names and wanted not in names:
+        raise DatasetError(f"{path} has no choices of a control {wanted!r}; it has {', '.join(names)}")
+    if len(names) > 1 and not wanted:
+        raise DatasetError(
+            f"{path} has choices of several controls, {', '.join(names)}: say which is the label, --label-column NAME"
+        )
+    return wanted or next(iter(names), "")
+
+
+def _choices(annotation: dict[str, Any]) -> list[dict[str, Any]]:
+    regions = annotation.get("result") or []
+    return [one for one in regions if isinstance(one, dict) and one.get("type") == "choices"]
+
+
+def _example(
+    task: dict[str, Any], where: str, folder: Path, options: ReadOptions, control: str
+) -> Example | Problem:
     column = options.image_column or _image_field(task["data"])
     name = task["data"].get(column) if column else None
     if not isinstance(name, str) or not name:
@@ -52,7 +87,7 @@ def _example(task: dict[str, Any], where: str, folder: Path, options: ReadOption
         return Problem(
             where, f"no field of its data is an image (it has {fields}): say which, --image-column"
         )
-    label = _label(task.get("annotations") or [])
+    label = _label(task.get("annotations") or [], control)
     if isinstance(label, Problem):
         return Problem(where, label.what)
     return locate(Example(name, label, None, where), options.folders(folder))
@@ -65,13 +100,13 @@ def _image_field(data: dict[str, Any]) -> str | None:
     return next(usual, None) or next(likely, None)
 
 
-def _label(annotations: list[dict[str, Any]]) -> str | Problem | None:
+def _label(annotations: list[dict[str, Any]], control: str) -> str | Problem | None:
     given = [one for one in reversed(annotations) if not one.get("was_cancelled")]
     for annotation in sorted(given, key=lambda one: not one.get("ground_truth")):
         chosen = [
             name
-            for region in annotation.get("result") or []
-            if region.get("type") == "choices"
+            for region in _choices(annotation)
+            if region.get("from_name") == control
             for name in region.get("value", {}).get("choices", [])
         ]
         if len(chosen) > 1:
@@ -100,9 +135,13 @@ def _task(example: Example, options: WriteOptions) -> dict[str, Any]:
     data = {IMAGE: served_uri(example, options.document_root), **example.more}
     if example.label is None:
         return {"data": data}
-    names = [example.label] if isinstance(example.label, str) else example.label
-    region = {"from_name": CHOICES, "to_name": IMAGE, "type": "choices", "value": {"choices": names}}
-    return {"data": data, "annotations": [{"result": [region]}]}
+    return {"data": data, "annotations": [{"result": choose(example.label)}]}
+
+
+def choose(label: str | list[str]) -> list[dict[str, Any]]:
+    """Return a result that chooses a class, or several."""
+    names = [label] if isinstance(label, str) else label
+    return [{"from_name": CHOICES, "to_name": IMAGE, "type": "choices", "value": {"choices": names}}]
 
 
 def served_uri(example: Example, document_root: Path | None) -> str:
@@ -129,13 +168,20 @@ def served_uri(example: Example, document_root: Path | None) -> str:
     return f"/data/local-files/?d={quote(inside.as_posix())}"
 
 
-def label_config(classes: Iterable[str]) -> str:
-    """Return the label config that the tasks written here belong to."""
+def label_config(classes: Iterable[str], *, several: bool = False) -> str:
+    """Return the label config that the tasks written here belong to.
+
+    Parameters
+    ----------
+    several : bool
+        Whether an image may have several classes.
+    """
     from xml.sax.saxutils import quoteattr
 
+    choice = "multiple" if several else "single-radio"
     choices = "\n".join(f"    <Choice value={quoteattr(name)}/>" for name in classes)
     return (
         f'<View>\n  <Image name="{IMAGE}" value="${IMAGE}"/>\n'
-        f'  <Choices name="{CHOICES}" toName="{IMAGE}" choice="single-radio" showInline="true">\n{choices}\n'
+        f'  <Choices name="{CHOICES}" toName="{IMAGE}" choice="{choice}" showInline="true">\n{choices}\n'
         "  </Choices>\n</View>\n"
     )

@@ -62,6 +62,14 @@ def placed(out: Path, *, force: bool) -> Iterator[Path]:
         _remove(draft)
 
 
+def add_to_folder(folder: Path, name: str) -> None:
+    """Note that a file was written into a folder made by `placed`, so that another folder may take its place."""
+    marker = folder / MARKER
+    names = marker.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+    if name not in names:
+        marker.write_text("\n".join([*names, name]), encoding="utf-8", errors="surrogateescape")
+
+
 def _replace(draft: Path, out: Path) -> None:
     if draft.is_file():
         with draft.open("rb") as file:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 from ml.embedders.aliases import IMAGE_SIZES
 from ml.embedders.base import WeightsUnavailable
 from ml.embedders.batching import BatchSize
+from ml.embedders.checkpoints import load_backbone
 from ml.embedders.folding import fold_batchnorm
 from ml.embedders.gpu_jpeg import require_gpu_jpeg
 from ml.embedders.hub import require_weights
@@ -92,7 +94,7 @@ class TimmEmbedder:
             network = _pretrained(model, image_size)
         else:
             network = _create(model, image_size, pretrained=False)
-            _load_checkpoint(network, model, checkpoint)
+            load_backbone(network, model, Path(checkpoint))
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.jpeg_on_gpu = jpeg_on_gpu
         if jpeg_on_gpu:
@@ -191,28 +193,6 @@ def _pretrained(model: str, image_size: int | None) -> torch.nn.Module:
         return _create(model, image_size, pretrained=True)
     except OSError as error:
         raise WeightsUnavailable(f"the weights of {model} could not be downloaded: {error}") from error
-
-
-def _load_checkpoint(network: torch.nn.Module, model: str, checkpoint: str) -> None:
-    from timm.models import load_state_dict
-
-    try:
-        state = load_state_dict(checkpoint, weights_only=True)
-    except FileNotFoundError as error:
-        raise WeightsUnavailable(
-            f"there is no checkpoint {checkpoint}: correct the path after the @"
-        ) from error
-    except Exception as error:  # torch and safetensors raise whatever a broken file makes them
-        raise WeightsUnavailable(f"checkpoint {checkpoint} cannot be read as weights: {error}") from error
-    classifier = network.pretrained_cfg.get("classifier") or ()
-    heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
-    backbone = {
-        name: value for name, value in state.items() if not name.startswith(tuple(f"{h}." for h in heads))
-    }
-    try:
-        network.load_state_dict(backbone, strict=True)
-    except RuntimeError as error:
-        raise WeightsUnavailable(f"checkpoint {checkpoint} is not one of timm's {model}: {error}") from error
 
 
 def _digest(state: dict[str, torch.Tensor], config: dict[str, Any]) -> str:

@@ -61,7 +61,7 @@ def image_seed(*numbers: int) -> int:
     return int.from_bytes(blake2b(repr(numbers).encode(), digest_size=4).digest(), "big")
 
 
-class Changed(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+class AugmentedImages(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """Cached images as a batch asks for them: by row, and by the seed of their change.
 
     What becomes of an image depends on its seed alone, not on the process or the order, so a training that is

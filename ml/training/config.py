@@ -49,8 +49,16 @@ class TrainingBlock(Block):
     step_factor: float = Field(0.8, gt=0.0, lt=1.0, description="schedule step: times this")
     power: float = Field(1.0, gt=0.0, description="schedule polynomial: its degree")
     weight_decay: float = Field(0.05, ge=0.0, description="of AdamW; biases and norms have none")
-    backbone_lr: float = Field(
-        1.0, gt=0.0, le=1.0, description="rate of the backbone, as a share of the head's"
+    backbone_lr: float | None = Field(
+        None, gt=0.0, le=1.0,
+        description="rate of the backbone, as a share of the head's; absent: 0.3 with weights, 1 from scratch",
+    )  # fmt: skip
+    head_start: bool = Field(
+        True, description="with weights, a linear head begins as a logistic regression on frozen vectors"
+    )
+    keep_norm: bool | None = Field(
+        None,
+        description="batch normalisation keeps the weights' statistics; absent: up to 2,000 training images",
     )
     label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
     class_weights: bool = Field(False, description="weigh the loss by the inverse of a class's size")
@@ -59,7 +67,9 @@ class TrainingBlock(Block):
     ema: float = Field(
         0.0, ge=0.0, lt=1.0, description="decay of the weights' running mean, e.g. 0.999; 0 is off"
     )
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="auto: half where it is faster on this machine with this network"
+    )
     channels_last: bool = True
     clip: float = Field(1.0, ge=0.0, description="largest norm of the gradient; 0 is off")
     freeze_epochs: int = Field(0, ge=0, description="epochs in which only the head learns")

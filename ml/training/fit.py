@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 
 from ml.datasets import DatasetError, Example, Problem
+from ml.datasets.encoding import encode
 from ml.training.config import TrainingConfig
 from ml.training.images import Done, Pixels, cache_pixels
-from ml.training.material import Material, choose_classes, encode, labelled
+from ml.training.material import Material, choose_classes, labelled
 from ml.training.network import Built, build_network
 from ml.training.processes import Processes, join_processes
 from ml.training.run import RunFolder, best_of
 from ml.training.split import split_rows
 from ml.training.tensor_file import read_about
-from ml.training.trainer import Report, Trainer
+from ml.training.trainer import Progress, Report, Trainer
 
 Announce = Callable[[str], None]
 
@@ -120,7 +121,7 @@ def resume_network(
     run, config, classes, train, valid = RunFolder.open(path)
     begun = run.checkpoint.exists()
     progress = read_about(run.checkpoint)["progress"] if begun else None
-    if progress is not None and progress["epoch"] >= config.training.epochs:
+    if progress is not None and Progress(**progress).ended(config.training):
         run.complete(progress["history"], classes)
         raise ValueError(f"the run {path} has ended: its network is {run.model}")
     with join_processes() as processes:
@@ -186,7 +187,7 @@ def _train(
 
 
 def _material(pixels: Pixels, examples: Sequence[Example], n_train: int, classes: list[str]) -> Material:
-    targets = encode(examples, classes)
+    _, targets = encode(examples, classes)
     train, valid = pixels.rows[pixels.rows < n_train], pixels.rows[pixels.rows >= n_train]
     counts = Counter(targets[train].tolist())
     if len(counts) < 2 or not len(valid):

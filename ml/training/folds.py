@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ml.datasets import DatasetError, Example, Problem
+from ml.datasets import Example, Problem
+from ml.datasets.embedding import default_cache
+from ml.datasets.encoding import encode
 from ml.training.config import TrainingConfig
-from ml.training.images import Done, cache_pixels
-from ml.training.material import Material, choose_classes, encode, labelled
-from ml.training.network import build_network
+from ml.training.images import Done, Pixels, cache_pixels
+from ml.training.material import Material, choose_classes, labelled
+from ml.training.network import Built, build_network
 from ml.training.processes import join_processes
 from ml.training.split import fold_rows
 from ml.training.trainer import Report, Trainer
+from ml.training.views import known_views
 
 
 @dataclass(frozen=True)
@@ -26,21 +29,22 @@ class OutOfFold:
 
     Attributes
     ----------
-    examples : list of Example
-        Labelled images that could be read.
+    rows : ndarray of int, shape (n,)
+        Which of the images that were given could be read.
     classes : list of str
     targets : ndarray of int, shape (n,)
-        The given classes.
+        The given classes; -1 without one.
     probabilities : ndarray of float32, shape (n, classes)
+        Of an image without a class: the mean of all networks.
     fold : ndarray of int, shape (n,)
-        Whose network judged an image.
+        Whose network judged an image; -1 for all.
     problems : list of Problem
         Images that were left out.
     images_per_second : float
         Of the training, over all folds.
     """
 
-    examples: list[Example]
+    rows: np.ndarray
     classes: list[str]
     targets: np.ndarray
     probabilities: np.ndarray
@@ -53,7 +57,7 @@ def train_folds(
     config: TrainingConfig,
     examples: Sequence[Example],
     *,
-    groups: Sequence[str] | None = None,
+    groups: Sequence[Hashable] | None = None,
     skip_problems: bool = False,
     allow_noncommercial: bool = False,
     cache: Path | None = None,
@@ -64,19 +68,21 @@ def train_folds(
 
     Each is kept as it is after its last epoch: choosing an epoch, or stopping early, by the images that are to be
     judged would choose by their labels, right or wrong. So ``early_stop`` is not heeded, and the schedule
-    ``plateau`` keeps its rate after the warm-up.
+    ``plateau`` looks at the training loss. A class that has all its images in one fold is judged by a network that
+    does not know it. Images are judged in the views that the training has shown: mirrored, closer.
 
     Parameters
     ----------
     config : TrainingConfig
     examples : sequence of Example
-        Images without a class are left out.
-    groups : sequence of str, optional
+        Nothing is learned from those without a class.
+    groups : sequence, optional
         As long as ``examples``; images of one group are held out together.
     skip_problems, allow_noncommercial
         As in `ml.training.fit.train_network`.
     cache : Path, optional
-        Folder for the decoded images; default: a temporary one.
+        Folder for the decoded images, which are gone when this returns, or dies; default:
+        `ml.datasets.embedding.default_cache`.
     report : callable, optional
         Given the fold, returns what is told of its progress.
     decoded : callable, optional
@@ -87,57 +93,58 @@ def train_folds(
     DatasetError, ValueError, WeightsUnavailable, OSError
         As `ml.training.fit.train_network`.
     """
-    of_row = dict(zip(map(id, examples), groups, strict=True)) if groups is not None else None
-    every = labelled(examples)
-    classes = choose_classes(every, config.dataset.names, config.model.num_classes)
-    targets = encode(every, classes)
+    known = labelled(examples)
+    classes = choose_classes(known, config.dataset.names, config.model.num_classes)
+    _, targets = encode(examples, classes, unlabelled=True)
     config = config.model_copy(deep=True)
     config.training.early_stop = 0
-    with tempfile.TemporaryDirectory(dir=cache, prefix="lineup-") as folder, join_processes() as processes:
+    seed = config.training.seed
+
+    def build(number: int) -> Built:
+        torch.manual_seed(seed + number)
+        return build_network(
+            config.model, config.dataset.transform, len(classes), allow_noncommercial=allow_noncommercial
+        )
+
+    with join_processes() as processes:
         if processes.world > 1:
             raise ValueError("k folds are trained in one process: start the command without torchrun")
-        pixels = None
-        probabilities = np.zeros((len(every), len(classes)), dtype=np.float32)
-        fold = np.full(len(every), -1)
-        seen, seconds = 0, 0.0
-        for number in range(config.dataset.num_folds):
-            torch.manual_seed(config.training.seed + number)
-            built = build_network(
-                config.model, config.dataset.transform, len(classes), allow_noncommercial=allow_noncommercial
-            )
-            if pixels is None:
-                pixels = cache_pixels(
-                    every,
-                    built.preprocess,
-                    Path(folder) / "images.npy",
-                    skip_problems=skip_problems,
-                    done=decoded,
-                )
-                rows = pixels.rows
-                of_image = None if of_row is None else [of_row[id(every[row])] for row in rows]
-                fold[rows] = fold_rows(
-                    targets[rows].tolist(),
-                    config.dataset.num_folds,
-                    groups=of_image,
-                    seed=config.training.seed,
-                )
+        built = build(0)
+        pixels = _decode(examples, built, cache or default_cache(), skip_problems, decoded)
+        rows = pixels.rows
+        fold = np.full(len(examples), -1)
+        learnable = rows[targets[rows] >= 0]
+        fold[learnable] = fold_rows(
+            targets[learnable].tolist(),
+            config.dataset.num_folds,
+            groups=None if groups is None else [groups[row] for row in learnable],
+            seed=seed,
+        )
+        others = rows[targets[rows] < 0]
+        folds, views = int(fold.max()) + 1, known_views(config.dataset.transform)
+        probabilities = np.zeros((len(examples), len(classes)), dtype=np.float32)
+        seen, seconds = 0.0, 0.0
+        for number in range(folds):
+            built = build(number) if number else built
             held = np.flatnonzero(fold == number)
-            if not len(held):
-                continue
             learn = np.flatnonzero((fold >= 0) & (fold != number))
-            if lost := sorted({classes[one] for one in set(targets[held]) - set(targets[learn])}):
-                raise DatasetError(
-                    f"all images of {', '.join(lost)} fell into one fold: take fewer folds or groups"
-                )
             material = Material(pixels.array, targets, classes, learn, np.zeros(0, dtype=np.int64))
             trainer = Trainer(config, built, material, processes, report=report(number) if report else None)
             progress = trainer.fit()
-            probabilities[held] = trainer.probabilities(held)
+            probabilities[held] = trainer.probabilities(held, views)
+            probabilities[others] += trainer.probabilities(others, views) / folds
             seconds += sum(record["seconds"] for record in progress.history)
-            seen += sum(round(one["seconds"] * one["images_per_second"]) for one in progress.history)
-    assert pixels is not None
-    kept = pixels.rows
+            seen += sum(one["seconds"] * one["images_per_second"] for one in progress.history)
     return OutOfFold(
-        [every[row] for row in kept], classes, targets[kept], probabilities[kept], fold[kept], pixels.problems,
-        seen / max(seconds, 1e-9),
+        rows, classes, targets[rows], probabilities[rows], fold[rows], pixels.problems, seen / max(seconds, 1e-9)
     )  # fmt: skip
+
+
+def _decode(
+    examples: Sequence[Example], built: Built, cache: Path, skip_problems: bool, decoded: Done | None
+) -> Pixels:
+    """Decode into a file that has no name any more when this returns: whatever ends the process, its room is free."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache, prefix="decoding-") as folder:
+        path = Path(folder) / "images.npy"
+        return cache_pixels(examples, built.preprocess, path, skip_problems=skip_problems, done=decoded)

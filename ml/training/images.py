@@ -158,6 +158,6 @@ def _require_room(path: Path, shape: tuple[int, ...]) -> None:
     if needed + _SPARE > free:
         raise OSError(
             f"{shape[0]:,} images of {shape[1]} x {shape[2]} pixels take {needed / 1e9:.1f} GB in {path.parent}, which "
-            f"has {free / 1e9:.1f} GB left: make room, put the runs elsewhere with --out, or train on a smaller "
-            "Dataset.transform.resize"
+            f"has {free / 1e9:.1f} GB left: make room, take another folder (--out of a training, --cache of an audit), "
+            "or train on a smaller Dataset.transform.resize"
         )

@@ -72,23 +72,6 @@ def choose_classes(examples: Sequence[Example], names: Sequence[str] | None, num
     return classes
 
 
-def encode(examples: Sequence[Example], classes: Sequence[str]) -> np.ndarray:
-    """Return the position of each example's class, int of shape (n,).
-
-    Raises
-    ------
-    DatasetError
-        If a class is not among ``classes``.
-    """
-    places = {name: place for place, name in enumerate(classes)}
-    for example in examples:
-        if example.label not in places:
-            raise DatasetError(
-                f"{example.where}: class {example.label} is not one that is trained on: {', '.join(classes)}"
-            )
-    return np.array([places[str(example.label)] for example in examples], dtype=np.int64)
-
-
 def large_classes(examples: Sequence[Example], least: int) -> list[Example]:
     """Return the labelled examples of classes that have at least so many."""
     counts = Counter(str(example.label) for example in examples)

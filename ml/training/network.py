@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml.embedders.aliases import ALIASES
 from ml.embedders.base import WeightsUnavailable
+from ml.embedders.checkpoints import classifier_names, load_backbone
 from ml.embedders.hub import require_weights
 from ml.embedders.licences import require_commercial
 from ml.embedders.preprocess import Preprocess
@@ -40,6 +41,8 @@ class Built:
         Where its weights come from: ``name``, ``source``, ``licence``.
     head : tuple of str
         Names of the parameters of the head, that learn while the backbone is frozen.
+    fresh : bool
+        Whether all of it begins from scratch.
     """
 
     network: nn.Module
@@ -47,6 +50,7 @@ class Built:
     normalise: Callable[[torch.Tensor], torch.Tensor]
     weights: dict[str, str]
     head: tuple[str, ...]
+    fresh: bool
 
 
 def resolve_model(name: str) -> str:
@@ -128,48 +132,19 @@ def build_network(
             "Dataset.transform.random_crop of fixed size needs Dataset.transform.resize beside it"
         )
     seen = {**config, "input_size": (3, *(crop or config["input_size"][1:]))}
-    return Built(network, Preprocess(config), Preprocess(seen).normalise, weights, _head_names(network))
+    return Built(
+        network, Preprocess(config), Preprocess(seen).normalise, weights, _head_names(network),
+        fresh=model.weights == "scratch",
+    )  # fmt: skip
 
 
-def load_backbone(network: nn.Module, name: str, path: Path) -> None:
-    """Load the weights of a checkpoint, all but those of the classifier.
+def keep_statistics(network: nn.Module) -> None:
+    """Have batch normalisation use the statistics it has, although the network is in training mode."""
+    from torch.nn.modules.batchnorm import _BatchNorm
 
-    Raises
-    ------
-    WeightsUnavailable
-        If it is not there, cannot be read, or does not fit the model.
-    """
-    state = read_weights(path)
-    heads = _classifier_names(network)
-    inner = {key: value for key, value in state.items() if not key.startswith(tuple(f"{h}." for h in heads))}
-    own = {key for key in network.state_dict() if not key.startswith(tuple(f"{h}." for h in heads))}
-    missing, unknown = sorted(own - inner.keys()), sorted(inner.keys() - own)
-    if missing or unknown:
-        which = f"it has no {missing[0]}" if missing else f"it has {unknown[0]} besides"
-        raise WeightsUnavailable(f"checkpoint {path} is not one of timm's {name}: {which}")
-    try:
-        network.load_state_dict(inner, strict=False)
-    except RuntimeError as error:
-        raise WeightsUnavailable(f"checkpoint {path} is not one of timm's {name}: {error}") from error
-
-
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors of a checkpoint, ``.safetensors`` or a state dict of torch, loaded as weights only.
-
-    Raises
-    ------
-    WeightsUnavailable
-        If it is not there or cannot be read.
-    """
-    from timm.models import load_state_dict
-
-    try:
-        state: dict[str, torch.Tensor] = load_state_dict(str(path), weights_only=True)
-    except FileNotFoundError as error:
-        raise WeightsUnavailable(f"there is no checkpoint {path}") from error
-    except Exception as error:  # torch and safetensors raise whatever a broken file makes them
-        raise WeightsUnavailable(f"checkpoint {path} cannot be read as weights: {error}") from error
-    return state
+    for part in network.modules():
+        if isinstance(part, _BatchNorm):
+            part.eval()
 
 
 def freeze_backbone(network: nn.Module, head: tuple[str, ...], *, frozen: bool) -> None:
@@ -220,20 +195,15 @@ def _describe(name: str, source: str, allow_noncommercial: bool) -> dict[str, st
     }
 
 
-def _classifier_names(network: nn.Module) -> tuple[str, ...]:
-    found = network.pretrained_cfg.get("classifier") or ()
-    return (found,) if isinstance(found, str) else tuple(found)
-
-
 def _head_names(network: nn.Module) -> tuple[str, ...]:
-    prefixes = tuple(f"{one}." for one in _classifier_names(network))
+    prefixes = tuple(f"{one}." for one in classifier_names(network))
     return tuple(name for name, _ in network.named_parameters() if name.startswith(prefixes))
 
 
 def _set_mlp(network: nn.Module, name: str, model: ModelBlock) -> None:
     from torch import nn
 
-    places = _classifier_names(network)
+    places = classifier_names(network)
     linear = network.get_submodule(places[0]) if len(places) == 1 else None
     if not isinstance(linear, nn.Linear):
         raise ValueError(

@@ -10,13 +10,28 @@ from torch import nn
 
 from ml.training.config import TrainingBlock
 
+TUNED = 0.3  # rate of a backbone that has learned before, as a share of the head's
 
-def make_optimizer(network: nn.Module, head: Sequence[str], config: TrainingBlock) -> torch.optim.AdamW:
-    """Return AdamW over all parameters; biases, norms and what timm names have no weight decay."""
+
+def make_optimizer(
+    network: nn.Module, head: Sequence[str], config: TrainingBlock, *, fresh: bool
+) -> torch.optim.AdamW:
+    """Return AdamW over all parameters; biases, norms and what timm names have no weight decay.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    head : sequence of str
+        Names of its head's parameters.
+    config : TrainingBlock
+    fresh : bool
+        Whether the backbone begins from scratch.
+    """
+    share = config.backbone_lr or (1.0 if fresh else TUNED)
     spared: set[str] = getattr(network, "no_weight_decay", set)()
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
-        rate = config.lr * (1.0 if name in head else config.backbone_lr)
+        rate = config.lr * (1.0 if name in head else share)
         decay = 0.0 if parameter.ndim <= 1 or name in spared else config.weight_decay
         groups.setdefault((rate, decay), []).append(parameter)
     return torch.optim.AdamW(

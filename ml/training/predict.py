@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -75,9 +76,11 @@ class Classifier:
         self._views = make_views(transform) if views else [lambda images: images]
         # trained in half precision on a GPU, it may be used without one
         precision = "fp32" if self.config.training.precision == "fp32" else "auto"
-        self._precision = Precision(precision, torch.device(self.device))
+        self._precision = Precision(precision, torch.device(self.device), built.network)
         self.preprocess = built.preprocess
-        self.name, self.fingerprint = f"trained:{path}", path.stem
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        self.name, self.fingerprint = f"trained:{path}", f"trained-{digest[:12]}"
         self.note: str | None = None
         self.weights: dict[str, str] = about["weights"]
         self.dim = len(self.classes)
@@ -212,7 +215,7 @@ def prediction_rows(found: Predictions, top: int) -> list[Example]:
     order = np.argsort(-found.probabilities, axis=1, kind="stable")[:, : max(1, top)]
     rows = []
     for example, places, values in zip(found.examples, order.tolist(), found.probabilities, strict=True):
-        more: dict[str, object] = {"confidence": round(float(values[places[0]]), 5)}
+        more: dict[str, object] = {**example.task, "confidence": round(float(values[places[0]]), 5)}
         for number, place in enumerate(places[1:], 2):
             more |= {
                 f"label_{number}": found.classes[place],

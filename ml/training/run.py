@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ml.datasets import Example, read_dataset, write_dataset
+from ml.datasets import DatasetError, Example, read_dataset, write_dataset
 from ml.training.config import TrainingConfig
 from ml.training.plots import confusion_image, contact_sheet, draw_confusion, draw_curves
 from ml.training.tensor_file import write_tensors
@@ -85,10 +85,17 @@ class RunFolder:
         ------
         FileNotFoundError
             If there is none.
+        DatasetError
+            If its images are not where they were.
         """
         if not (path / "config.yaml").is_file():
             raise FileNotFoundError(f"{path} is no folder of a run: there is no config.yaml in it")
-        parts = [read_dataset(path / f"{part}_.csv", skip_problems=False) for part in ("train", "valid")]
+        try:
+            parts = [read_dataset(path / f"{part}_.csv", skip_problems=False) for part in ("train", "valid")]
+        except DatasetError as error:
+            raise DatasetError(
+                f"the run {path} needs its images to be taken up, where they were when it began: {error}"
+            ) from error
         classes: list[str] = json.loads((path / "classes.json").read_text(encoding="utf-8"))
         train, valid = (part.examples for part in parts)
         return cls(path), read_config(path / "config.yaml"), classes, train, valid

@@ -55,10 +55,16 @@ class Schedule:
         if self._plateau is None or self._step <= self._warm:
             self._by_step.step()
 
-    def epoch_end(self, macro_f1: float) -> None:
-        """Lower the rates if the epochs are no longer worth more."""
+    def epoch_end(self, worth: float) -> None:
+        """Lower the rates if the epochs are no longer worth more.
+
+        Parameters
+        ----------
+        worth : float
+            Macro F1 on images held out; without such images minus the training loss.
+        """
         if self._plateau is not None and self._step >= self._warm:
-            self._plateau.step(macro_f1)
+            self._plateau.step(worth)
 
     def rate(self) -> float:
         """Return the highest rate of the next step."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
@@ -79,28 +80,31 @@ def fold_rows(
 ) -> np.ndarray:
     """Return the stratified fold of each row, int of shape (n,).
 
+    Where all rows of a class are of one group, or there is only one, they are in one fold, whose counterpart then has
+    none of them.
+
     Raises
     ------
     DatasetError
-        If there are fewer rows of a class, or groups, than two.
+        If there is only one class, or not enough images or groups for two folds.
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     codes = _codes(labels)
-    _require_two(labels, groups)
-    if groups is None:
-        # scikit-learn refuses where no class has a row for each fold
-        folds = min(folds, int(np.bincount(codes).max()))
-        drawn = StratifiedKFold(folds, shuffle=True, random_state=seed).split(codes, codes)
-    else:
-        codes_of_groups = _codes(groups)
-        folds = min(folds, len(set(groups)))
-        drawn = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(
-            codes, codes, codes_of_groups
-        )
-    fold = np.zeros(len(codes), dtype=np.int64)
-    for number, (_, rows) in enumerate(drawn):
-        fold[rows] = number
+    units = np.arange(len(codes)) if groups is None else _codes(groups)
+    _require_classes(labels)
+    # scikit-learn refuses where no class has a row for each fold
+    folds = min(folds, len(np.unique(units)), int(np.bincount(codes).max()))
+    if folds < 2:
+        raise DatasetError(f"{len(codes)} images, none like another in class, cannot be split into folds")
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    with warnings.catch_warnings():
+        # that a class has fewer rows than there are folds is allowed
+        warnings.simplefilter("ignore", UserWarning)
+        drawn = kind(folds, shuffle=True, random_state=seed).split(codes, codes, units)
+        fold = np.zeros(len(codes), dtype=np.int64)
+        for number, (_, rows) in enumerate(drawn):
+            fold[rows] = number
     return fold
 
 
@@ -167,11 +171,15 @@ def _codes(values: Sequence[Hashable]) -> np.ndarray:
     return np.array([places.setdefault(value, len(places)) for value in values], dtype=np.int64)
 
 
-def _require_two(labels: Sequence[Hashable], groups: Sequence[Hashable] | None) -> None:
+def _require_classes(labels: Sequence[Hashable]) -> None:
     kinds = set(labels)
     if len(kinds) < 2:
         what = f"only one class, {next(iter(kinds))}" if kinds else "no labelled image"
         raise DatasetError(f"the dataset has {what}: there must be at least two")
+
+
+def _require_two(labels: Sequence[Hashable], groups: Sequence[Hashable] | None) -> None:
+    _require_classes(labels)
     if groups is None:
         counts, unit = Counter(labels), "image"
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,21 +15,24 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ml.embedders.threads import usable_cpus
-from ml.training.augment import Changed, image_seed, plain_transform, training_transform
+from ml.training.augment import AugmentedImages, image_seed, plain_transform, training_transform
 from ml.training.batches import EpochBatches
-from ml.training.config import TrainingConfig
+from ml.training.config import TrainingBlock, TrainingConfig
+from ml.training.head_start import choose_rows, start_head
 from ml.training.losses import make_loss
 from ml.training.material import Material
 from ml.training.metrics import judge_classifier
 from ml.training.mixing import make_mixing
-from ml.training.network import Built, freeze_backbone
+from ml.training.network import Built, freeze_backbone, keep_statistics
 from ml.training.optimizer import make_optimizer, pack_optimizer, unpack_optimizer
 from ml.training.precision import Precision
 from ml.training.processes import Processes
 from ml.training.schedules import Schedule
 from ml.training.tensor_file import below, read_tensors, write_tensors
+from ml.training.views import View
 
 _TOLD = 0.2  # seconds between two reports
+_FEW = 2_000  # images whose own batch statistics are worse than those of the weights
 
 
 class TrainingError(ValueError):
@@ -37,7 +40,7 @@ class TrainingError(ValueError):
 
 
 @dataclass(frozen=True)
-class Moment:
+class TrainingProgress:
     """Where a training stands, for a progress bar."""
 
     epoch: int
@@ -48,7 +51,7 @@ class Moment:
     record: dict[str, Any] | None = None
 
 
-Report = Callable[[Moment], None]
+Report = Callable[[TrainingProgress], None]
 
 
 class Keeper(Protocol):
@@ -91,6 +94,10 @@ class Progress:
     best: list[float] = field(default_factory=lambda: [-1.0, 0.0])
     idle: int = 0
 
+    def ended(self, config: TrainingBlock) -> bool:
+        """Tell whether all epochs are done, or the last ones were worth nothing."""
+        return self.epoch >= config.epochs or 0 < config.early_stop <= self.idle
+
 
 class Trainer:
     """Trains one network.
@@ -124,7 +131,7 @@ class Trainer:
         self.config, self.material, self.built = config, material, built
         self.processes, self.keeper, self.report = processes, keeper, report
         training, self.device = config.training, processes.device
-        self._precision = Precision(training.precision, self.device)
+        self._precision = Precision(training.precision, self.device, built.network)
         # in bfloat16 on a processor, gradients of a batch norm that is channels last are NaN now and then (torch 2.15)
         unsafe = self.device.type == "cpu" and self._precision.dtype == torch.bfloat16
         self._layout = (
@@ -140,11 +147,13 @@ class Trainer:
         self._targets = torch.from_numpy(material.targets).to(self.device)
         self._loss = make_loss(training, targets, classes).to(self.device)
         self._mixing = make_mixing(training, classes)
-        self._optimizer = make_optimizer(self.network, built.head, training)
+        self._optimizer = make_optimizer(self.network, built.head, training, fresh=built.fresh)
+        few = not built.fresh and len(material.train) <= _FEW
+        self._keep_norm = few if training.keep_norm is None else training.keep_norm
         self._schedule = Schedule(self._optimizer, training, self._batches.steps)
         self._ema = ModelEmaV3(self.network, decay=training.ema, use_warmup=True) if training.ema else None
         self._plain = plain_transform(config.dataset.transform)
-        self._images = Changed(
+        self._images = AugmentedImages(
             material.pixels, training_transform(config.dataset.transform, built.preprocess.shape)
         )
         self.progress = Progress()
@@ -169,25 +178,64 @@ class Trainer:
         """
         if self.keeper is not None and self.keeper.checkpoint.exists():
             self._load(self.keeper.checkpoint)
+        else:
+            self._start_head()
         training = self.config.training
-        while self.progress.epoch < training.epochs and not self._tired():
+        while not self.progress.ended(training):
             self._set_phase()
             rate = self._schedule.rate()
             self._train_epoch()
             self._end_epoch(rate)
         return self.progress
 
-    def probabilities(self, rows: np.ndarray) -> np.ndarray:
-        """Return the probabilities of the classes for cached images, float32 of shape (len(rows), classes)."""
-        processes = self.processes
+    def probabilities(self, rows: np.ndarray, views: Sequence[View] = ()) -> np.ndarray:
+        """Return the probabilities of the classes for cached images, float32 of shape (len(rows), classes).
+
+        Parameters
+        ----------
+        rows : ndarray of int
+        views : sequence of callable
+            Of `ml.training.views.make_views`: averaged over; without any, images as they are.
+        """
         network = self.judge
-        processes.share_buffers(network)
-        network.eval()
+        self.processes.share_buffers(network)
+
+        def work(some: np.ndarray) -> torch.Tensor:
+            seen = [self._logits(network, some, view).softmax(dim=1) for view in views or (None,)]
+            return torch.stack(seen).mean(dim=0)
+
+        return self._over(rows, work, len(self.material.classes))
+
+    def _over(self, rows: np.ndarray, work: Callable[[np.ndarray], torch.Tensor], width: int) -> np.ndarray:
+        """Return what comes of a piece of work on batches of rows, float32 of shape (len(rows), width)."""
+        processes = self.processes
         own = rows[processes.rank :: processes.world]
         size = max(self.config.training.batch_size, 32)
-        parts = [self._judge(network, own[at : at + size]) for at in range(0, len(own), size)]
-        empty = np.zeros((0, len(self.material.classes)), dtype=np.float32)
-        return processes.gather(np.concatenate([empty, *parts]), len(rows))
+        parts = [work(own[at : at + size]).cpu().numpy() for at in range(0, len(own), size)]
+        return processes.gather(np.concatenate([np.zeros((0, width), dtype=np.float32), *parts]), len(rows))
+
+    def _start_head(self) -> None:
+        """Begin with a head that frozen vectors lead to, where the backbone has learned before."""
+        training, material = self.config.training, self.material
+        names = {name.rpartition(".")[0] for name in self.built.head}
+        linear = self.network.get_submodule(names.pop()) if len(names) == 1 else None
+        if self.built.fresh or not training.head_start or not isinstance(linear, nn.Linear):
+            return
+        rows = choose_rows(material.train, material.targets[material.train], training.seed)
+        if not len(rows):
+            return
+        inputs: list[torch.Tensor] = []
+
+        def vectors(some: np.ndarray) -> torch.Tensor:
+            self._logits(self.network, some)
+            return inputs.pop().float()
+
+        hook = linear.register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
+        found = self._over(rows, vectors, linear.in_features)
+        hook.remove()
+        start_head(linear, found, material.targets[rows], seed=training.seed)
+        if self._ema is not None:
+            self._ema.set(self.network)
 
     def changed_images(self, count: int) -> np.ndarray:
         """Return training images as the network sees them, uint8 of shape (count, height, width, 3)."""
@@ -197,21 +245,20 @@ class Trainer:
         return images.numpy()
 
     @torch.no_grad()
-    def _judge(self, network: nn.Module, rows: np.ndarray) -> np.ndarray:
+    def _logits(self, network: nn.Module, rows: np.ndarray, view: View | None = None) -> torch.Tensor:
+        network.eval()
         images = torch.from_numpy(self.material.pixels[rows])
+        if view is not None:
+            images = view(images.movedim(-1, 1)).movedim(1, -1)
         if self._plain is not None:
             images = self._plain(images.movedim(-1, 1)).movedim(1, -1)
         with self._precision():
-            logits = network(self._input(images))
-        return logits.float().softmax(dim=1).cpu().numpy()
+            logits: torch.Tensor = network(self._input(images))
+        return logits.float()
 
     def _input(self, images: torch.Tensor) -> torch.Tensor:
         pixels = images.to(self.device, non_blocking=True)
         return self.built.normalise(pixels).contiguous(memory_format=self._layout)
-
-    def _tired(self) -> bool:
-        patience = self.config.training.early_stop
-        return bool(patience) and self.progress.idle >= patience
 
     def _set_phase(self) -> None:
         """Freeze or unfreeze; in parallel, the gradients that are averaged are those of what learns."""
@@ -220,6 +267,8 @@ class Trainer:
             freeze_backbone(self.network, self.built.head, frozen=frozen)
             self._wrapped = self.processes.wrap(self.network)
         self._wrapped.train(not frozen)
+        if self._keep_norm:
+            keep_statistics(self._wrapped)
         for name in {name.rpartition(".")[0] for name in self.built.head}:
             self.network.get_submodule(name).train()
 
@@ -295,7 +344,7 @@ class Trainer:
             better = worth > progress.best
             progress.idle = 0 if worth[0] > progress.best[0] else progress.idle + 1
             progress.best = max(worth, progress.best)
-            self._schedule.epoch_end(found["macro_f1"])
+        self._schedule.epoch_end(record.get("macro_f1", -record["train_loss"]))
         progress.history.append(record)
         progress.epoch, progress.step, progress.loss, progress.seconds = progress.epoch + 1, 0, 0.0, 0.0
         if self.keeper is not None and self.processes.first:
@@ -309,7 +358,8 @@ class Trainer:
         workers = self.config.training.num_workers
         if workers is None:
             spare = usable_cpus() // self.processes.world - 1
-            workers = min(8, spare) if self._images.transform is not None and spare > 0 else 0
+            # mirroring costs less than what another process costs
+            workers = 0 if self.config.dataset.transform.only_mirrors else max(0, min(8, spare))
         cuda = self.device.type == "cuda"
         loader: DataLoader[Any] = DataLoader(
             self._images, batch_sampler=self._batches, num_workers=workers, collate_fn=_as_is, pin_memory=cuda
@@ -321,7 +371,7 @@ class Trainer:
             progress, training = self.progress, self.config.training
             epoch = progress.epoch if record else progress.epoch + 1
             step = self._batches.steps if record else progress.step
-            self.report(Moment(epoch, training.epochs, step, self._batches.steps, speed, record))
+            self.report(TrainingProgress(epoch, training.epochs, step, self._batches.steps, speed, record))
 
     def _save(self) -> None:
         self._saved = time.monotonic()

@@ -176,6 +176,11 @@ class Transform(Block):
             return {key: None if one is False else one for key, one in value.items()}
         return value
 
+    @property
+    def only_mirrors(self) -> bool:
+        """Whether images are changed by nothing that computes."""
+        return not any((self.rotation, self.perspective, self.color_jitter, self.random_crop, self.blur))
+
     @model_validator(mode="after")
     def _crop_fits(self) -> Transform:
         crop = self.random_crop.shape if self.random_crop else None

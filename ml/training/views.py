@@ -22,6 +22,17 @@ def make_views(config: Transform) -> list[View]:
     ValueError
         If the training has shown the network nothing but the images as they are.
     """
+    views = known_views(config)
+    if len(views) == 1:
+        raise ValueError(
+            "the network was trained without flips and crops (Dataset.transform), so there is no other view of an "
+            "image to average over: leave out --tta"
+        )
+    return views
+
+
+def known_views(config: Transform) -> list[View]:
+    """Return the same, where there may be no other than the image as it is."""
     views: list[View] = [lambda images: images]
     if config.hflip:
         views.append(functional.horizontal_flip)
@@ -29,11 +40,6 @@ def make_views(config: Transform) -> list[View]:
         views.append(functional.vertical_flip)
     if config.random_crop:
         views += [_then(view, _closer) for view in views]
-    if len(views) == 1:
-        raise ValueError(
-            "the network was trained without flips and crops (Dataset.transform), so there is no other view of an "
-            "image to average over: leave out --tta"
-        )
     return views
 
 

@@ -17,4 +17,4 @@ def test_training_is_measured_beside_a_plain_loop(bench: Bench) -> None:
     assert "colours" not in figures
     tables = sheets(figures)
     assert [row[0] for row in tables["targets"].rows][:2] == ["digits: macro F1", "digits: seconds"]
-    assert len(tables["speed"].rows) == 6
+    assert len(tables["speed"].rows) == 9

@@ -178,6 +178,6 @@ def _the_export_has_the_sets(
     with (folder / "sets.csv").open(encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
     assert [split_classes(line["label"]) for line in lines] == [row["label"] for row in rows]
-    with pytest.raises(ValueError, match="--format jsonl"):
+    with pytest.raises(ValueError, match="take jsonl, json or csv"):
         export_project(lineup.settings, project.id, "folders", folder / "sets")
     assert not (folder / "sets").exists()

@@ -101,7 +101,7 @@ def test_networks_that_do_not_fit_are_refused(photos: Path, run: Path, tmp_path:
     assert "an ensemble needs the same ones" in said
     code, said = lineup("predict", photos / "labels.csv", "-m", second, "--macro-f1", "--out", out)
     assert code == 1
-    assert "class red is not one" in said
+    assert "the class 'red' is not among" in said
     code, said = lineup("predict", photos / "images", "-m", tmp_path / "gone", "--out", out)
     assert code == 1
     assert "there is no checkpoint" in said

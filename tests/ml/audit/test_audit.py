@@ -139,7 +139,7 @@ def test_predictions_made_elsewhere_lead_to_the_same_findings() -> None:
     [
         ([None, None], "none of the 2 images has a label"),
         (["cat", "cat", None], "all 2 labels are 'cat'"),
-        (["cat", ["cat", "dog"]], "row 1: an audit takes one class an image"),
+        (["cat", ["cat", "dog"]], "row 1: 1.png has several classes, cat, dog"),
     ],
 )
 def test_labels_that_cannot_be_audited_are_refused_before_any_image_is_read(

@@ -49,6 +49,20 @@ def test_every_row_says_what_was_done_and_keeps_its_columns(
     assert seen == {"kept", "corrected", "suspect"}
 
 
+def test_the_corrections_of_another_dataset_are_not_written_over(
+    found: Findings, dataset: Dataset, tmp_path: Path
+) -> None:
+    source = make_digits(tmp_path / "set", 20, 0.0)
+    other = source.with_name("other.jsonl")
+    other.write_bytes(source.read_bytes())
+    write(found, Places.of(source, None))
+    Places.of(source, None).check(replace(dataset, source=source), force=True)
+    for force in (False, True):
+        with pytest.raises(FileExistsError, match=r"of another audit \(labels-audit\), not of .*other.jsonl"):
+            Places.of(other, None).check(replace(dataset, source=other), force=force)
+    Places.of(other, tmp_path / "out").check(replace(dataset, source=other), force=False)
+
+
 def test_the_table_has_a_row_an_image_in_both_formats(found: Findings, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     places = Places(tmp_path / "out", tmp_path / "out" / "corrected_labels.jsonl")

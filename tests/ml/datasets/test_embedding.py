@@ -166,3 +166,27 @@ def test_the_cache_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert default_cache() == tmp_path / ".cache" / "lineup"
+
+
+class Larger(PixelsEmbedder):
+    """One that needs images of more pixels."""
+
+    def __init__(self) -> None:
+        super().__init__(threads=1)
+        self.image_size = 512
+        self.fingerprint = "larger"
+
+
+def test_measures_are_those_of_the_image_as_the_embedder_needs_it(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (1024, 1024, 3), dtype=np.uint8)
+    path = tmp_path / "set" / "noise.jpg"
+    Image.fromarray(noise).save(path, quality=90)
+    os.utime(path, (LONG_AGO, LONG_AGO))
+    dataset = read_dataset(tmp_path / "set")
+    alone = embed_dataset(dataset, Larger(), cache=tmp_path / "alone").measures
+    small = embed_dataset(dataset, PixelsEmbedder(threads=1), cache=tmp_path / "both").measures
+    for _ in range(2):
+        both = embed_dataset(dataset, Larger(), cache=tmp_path / "both").measures
+        np.testing.assert_array_equal(both, alone)
+    assert not np.allclose(small, alone)

@@ -22,6 +22,7 @@ from ml.datasets import (
     write_dataset,
 )
 from ml.datasets.cells import cell, value_of
+from ml.datasets.find import find_image
 from ml.datasets.folders import file_name, folder_name
 from ml.datasets.label_studio import label_config
 
@@ -208,6 +209,31 @@ def test_label_studio_s_export(images: Path, tmp_path: Path) -> None:
     # a task whose image is elsewhere stays a URI, whatever it becomes
     write_dataset(found, tmp_path / "out.jsonl")
     assert '"https://host/away.png"' in (tmp_path / "out.jsonl").read_text()
+
+
+def test_a_task_names_no_file_outside_the_folders(images: Path, tmp_path: Path) -> None:
+    assert (images / "0.png").is_file()
+    (tmp_path / "apart").mkdir()
+    for outside in ("/data/local-files/?d=../images/0.png", "https://host/a/../../images/0.png"):
+        assert find_image(outside, [tmp_path / "apart"]) is None
+    assert find_image("/data/local-files/?d=images/0.png", [tmp_path]) == tmp_path / "images" / "0.png"
+
+
+def test_of_several_controls_of_an_export_one_must_be_named(images: Path, tmp_path: Path) -> None:
+    [kind, other] = [choices("red")["result"], choices("good")["result"]]
+    assert isinstance(kind, list)
+    assert isinstance(other, list)
+    other[0]["from_name"] = "quality"
+    path = tmp_path / "project.json"
+    task = {"id": 1, "data": {"image": "0.png"}, "annotations": [{"result": [*kind, *other]}]}
+    path.write_text(json.dumps([task]), encoding="utf-8")
+    with pytest.raises(DatasetError, match=r"several controls, quality, x.*--label-column"):
+        read_dataset(path, options=ReadOptions(images=images))
+    with pytest.raises(DatasetError, match="no choices of a control 'colour'; it has quality, x"):
+        read_dataset(path, options=ReadOptions(images=images, label_column="colour"))
+    for control, label in (("x", "red"), ("quality", "good")):
+        [one] = read_dataset(path, options=ReadOptions(images=images, label_column=control))
+        assert one.label == label
 
 
 def test_label_studio_needs_to_serve_the_images(dataset: Dataset, tmp_path: Path) -> None:

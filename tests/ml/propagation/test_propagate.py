@@ -7,9 +7,10 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
-from ml.propagation import propagate, spread
+from ml.propagation import label_rest, propagate
+from ml.propagation.finish import BOTH, CLASSIFIER, NEIGHBOURS
 from ml.propagation.propagate import trusted_from
-from ml.propagation.votes import MEMBERS, Member, find_nearest, tune, vote
+from ml.propagation.votes import Member, find_nearest, vote
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +56,10 @@ def test_what_is_not_asked_is_as_right_as_wanted_and_people_get_few(digits: tupl
     asked = []
     for precision in (0.9, 0.97):
         found = propagate(L, y, 10, P, keys(len(L)), precision=precision)
-        kept = ~found.ask
+        kept = found.propagated
         assert (found.labels[kept] == truth[kept]).mean() >= precision
-        assert found.ask[found.problem].all()
+        assert found.ask.sum() == found.problem.sum()
+        assert (kept + found.ask.astype(int) + found.left == 1).all()
         asked.append(found.ask.mean())
         labels = np.where(found.ask, truth, found.labels)
         at_random = np.random.default_rng(0).choice(len(P), int(found.ask.sum()), replace=False)
@@ -69,16 +71,44 @@ def test_what_is_not_asked_is_as_right_as_wanted_and_people_get_few(digits: tupl
     assert asked[0] < asked[1] < 0.4
 
 
-def test_answers_to_half_of_the_questions_spread_to_the_rest(digits: tuple[np.ndarray, ...]) -> None:
+def test_a_budget_asks_what_is_left_open_between_two_classes(digits: tuple[np.ndarray, ...]) -> None:
+    L, y, P, _ = digits
+    whole = propagate(L, y, 10, P, keys(len(L)), precision=0.97)
+    found = propagate(L, y, 10, P, keys(len(L)), precision=0.97, budget=40)
+    assert whole.ask.sum() == whole.problem.sum() > 40
+    assert (found.problem == whole.problem).all()
+    assert found.ask.sum() == 40
+    assert found.problem[found.ask].all()
+    assert found.margin[found.ask].max() <= found.margin[found.left].min()
+    # of many questions, those of the classifier come first, problems or not
+    whole = propagate(L, y, 10, P, keys(len(L)), precision=1.0)
+    assert whole.ask.mean() > 0.15
+    assert whole.margin[whole.ask].max() <= whole.margin[~whole.ask].min()
+
+
+def test_answers_label_the_rest_better_than_as_many_at_random(digits: tuple[np.ndarray, ...]) -> None:
     L, y, P, truth = digits
-    found = propagate(L, y, 10, P, keys(len(L)), precision=0.97)
-    rows = np.flatnonzero(found.ask)
-    answered, left = rows[::2], rows[1::2]
-    known = np.concatenate([L, P[answered]])
-    labels, member = spread(known, np.concatenate([y, truth[answered]]), 10, P[left])
-    assert member in MEMBERS
-    assert (labels == truth[left]).mean() >= (found.labels[left] == truth[left]).mean() - 0.02
-    assert tune(L, y, 10) in MEMBERS
+    found = propagate(L, y, 10, P, keys(len(L)), precision=0.97, budget=150)
+    right = []
+    for asked in (found.ask, np.random.default_rng(0).permutation(found.ask)):
+        known, labels = np.concatenate([L, P[asked]]), np.concatenate([y, truth[asked]])
+        given, learner = label_rest(known, labels, 10, P[~asked], keys(len(known)))
+        assert learner in {NEIGHBOURS, CLASSIFIER, BOTH}
+        right.append((np.sum(given == truth[~asked]) + asked.sum()) / len(P))
+    assert right[0] > right[1]
+    assert right[0] > 0.97
+    assert right[0] > (found.labels == truth).mean()
+
+
+def test_what_labels_the_rest_is_what_labels_the_known_best() -> None:
+    """Two classes in two rings: neighbours tell them apart, a line does not."""
+    rng = np.random.default_rng(0)
+    angle = rng.uniform(0, 2 * np.pi, 400)
+    y = np.arange(400) % 2
+    X = (np.stack([np.cos(angle), np.sin(angle)], axis=1) * (1.0 + y)[:, None]).astype(np.float32)
+    labels, learner = label_rest(X[:200], y[:200], 2, X[200:], keys(200))
+    assert learner in {NEIGHBOURS, BOTH}
+    assert (labels == y[200:]).mean() > 0.95
 
 
 def test_a_threshold_keeps_rows_of_equal_confidence_together() -> None:
@@ -94,3 +124,5 @@ def test_one_class_or_a_strange_precision_is_refused(digits: tuple[np.ndarray, .
         propagate(L, np.zeros_like(y), 10, P, keys(len(L)))
     with pytest.raises(ValueError, match="precision is a share"):
         propagate(L, y, 10, P, keys(len(L)), precision=0.0)
+    with pytest.raises(ValueError, match="a budget is at least one image"):
+        propagate(L, y, 10, P, keys(len(L)), budget=0)

@@ -10,15 +10,20 @@ import numpy as np
 import pytest
 import torch
 
+from ml.embedders.precision import half_type
 from ml.embedders.preprocess import Preprocess
+from ml.heads.logistic import fit_logistic
 from ml.training import images as images_module
-from ml.training.augment import Changed, training_transform
+from ml.training.augment import AugmentedImages, training_transform
 from ml.training.batches import EpochBatches
 from ml.training.config import TrainingBlock
+from ml.training.head_start import MOST, choose_rows, start_head
 from ml.training.images import cache_pixels
 from ml.training.losses import make_loss
 from ml.training.metrics import judge_classifier
+from ml.training.precision import Precision
 from ml.training.schedules import Schedule
+from ml.training.split import fold_rows
 from ml.training.tensor_file import read_tensors, write_tensors
 from ml.training.transforms_config import Transform
 from ml.training.views import make_views
@@ -112,7 +117,7 @@ def test_a_change_depends_on_its_seed_alone() -> None:
     transform = training_transform(
         Transform.model_validate({"rotation": 30, "color_jitter": 0.4, "hflip": True}), (16, 16)
     )
-    changed = Changed(pixels, transform)
+    changed = AugmentedImages(pixels, transform)
     state = torch.get_rng_state()
     many, rows = changed.__getitems__([(0, 5), (1, 6), (0, 7)])
     alone, _ = changed.__getitems__([(1, 6)])
@@ -186,3 +191,37 @@ def test_a_classifier_is_judged_over_the_classes_that_are_there() -> None:
     assert found["f1"][2:] == [None, None]
     assert found["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)
     assert found["confusion"][0] == [2, 1, 0, 0]
+
+
+def test_a_head_begins_as_the_logistic_regression_on_its_inputs() -> None:
+    rng = np.random.default_rng(0)
+    targets = np.repeat(np.arange(3), 20)
+    vectors = (5 + rng.normal(size=(60, 12)) + 3 * np.eye(3, 12)[targets]).astype(np.float32)
+    linear = torch.nn.Linear(12, 4)  # of a class there is no example
+    start_head(linear, vectors, targets, seed=0)
+    with torch.no_grad():
+        found = linear(torch.from_numpy(vectors)).softmax(dim=1).numpy()
+    folds = fold_rows(targets.tolist(), 5, seed=0)
+    expected = fit_logistic(vectors, targets, 4, folds).head.predict_proba(vectors)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert (found.argmax(axis=1) == targets).mean() > 0.9
+
+
+def test_a_head_learns_from_enough_rows_that_tell_classes_apart() -> None:
+    rows = np.arange(7, 7 + MOST + 50)
+    chosen = choose_rows(rows, rows % 3, seed=1)
+    assert len(chosen) == len(set(chosen.tolist())) == MOST
+    assert set(chosen.tolist()) <= set(rows.tolist())
+    assert len(choose_rows(rows[:5], np.zeros(5, dtype=np.int64), seed=1)) == 0
+    assert len(choose_rows(rows[:3], np.arange(3), seed=1)) == 0
+
+
+def test_half_precision_is_for_what_it_makes_faster() -> None:
+    plain = torch.nn.Sequential(torch.nn.Conv2d(4, 4, 3))
+    grouped = torch.nn.Sequential(torch.nn.Conv2d(4, 4, 3, groups=4))
+    processor = torch.device("cpu")
+    assert Precision("auto", processor, grouped).dtype is None
+    assert Precision("auto", processor, plain).dtype is half_type("cpu")
+    assert Precision("bf16", processor, grouped).dtype is torch.bfloat16
+    with pytest.raises(ValueError, match="fp16 needs a GPU"):
+        Precision("fp16", processor, plain)

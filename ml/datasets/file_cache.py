@@ -1,4 +1,4 @@
-"""Remember which content is in which file, and what its image measures, so that a file is read once."""
+"""Which content is in which file, and what its image measures: kept, so that a file is read once."""
 
 from __future__ import annotations
 
@@ -40,24 +40,28 @@ class FileState:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class FileContent:
     """The content of an image file: its key, and its measures by `ml.quality.measure`, float32 of shape (7,)."""
 
     key: str
     measures: np.ndarray
 
 
-class FileMemory:
+class FileCache:
     """What is known of image files, in an SQLite file that several processes may use at a time.
 
     Parameters
     ----------
     path : Path
         Made where it is not there.
+    embedder : str
+        Fingerprint of the embedder the images are decoded for: a JPEG is decoded as large as that one needs, and
+        measures depend on it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, embedder: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._embedder = embedder
         self._db = sqlite3.connect(path, timeout=_PATIENCE)
         with self._db:
             self._db.execute(
@@ -65,48 +69,54 @@ class FileMemory:
                 "WITHOUT ROWID"
             )
             self._db.execute(
-                "CREATE TABLE IF NOT EXISTS contents (key TEXT PRIMARY KEY, measures BLOB) WITHOUT ROWID"
+                "CREATE TABLE IF NOT EXISTS measures "
+                "(key TEXT, embedder TEXT, measures BLOB, PRIMARY KEY (key, embedder)) WITHOUT ROWID"
             )
 
     @classmethod
     @contextmanager
-    def opened(cls, path: Path) -> Iterator[FileMemory]:
+    def opened(cls, path: Path, embedder: str) -> Iterator[FileCache]:
         """Open, and close at the end."""
-        memory = cls(path)
+        cache = cls(path, embedder)
         try:
-            yield memory
+            yield cache
         finally:
-            memory._db.close()
+            cache._db.close()
 
-    def recall(self, states: Mapping[Path, FileState]) -> dict[Path, Seen]:
+    def unchanged(self, states: Mapping[Path, FileState]) -> dict[Path, FileContent]:
         """Return what is known of files that have not changed since."""
-        found: dict[Path, Seen] = {}
+        found: dict[Path, FileContent] = {}
         names = iter(states)
         while asked := {os.fsencode(path.absolute()): path for path in islice(names, _ASKED)}:
             rows = self._db.execute(
-                "SELECT path, size, changed, key, measures FROM files JOIN contents USING (key) "
-                f"WHERE path IN ({', '.join('?' * len(asked))})",
-                list(asked),
+                "SELECT path, size, changed, key, measures FROM files JOIN measures USING (key) "
+                f"WHERE embedder = ? AND path IN ({', '.join('?' * len(asked))})",
+                [self._embedder, *asked],
             )
             for name, size, changed, key, measures in rows:
                 path = asked[name]
                 if FileState(size, changed) == states[path]:
-                    found[path] = Seen(key, np.frombuffer(measures, dtype="<f4"))
+                    found[path] = FileContent(key, np.frombuffer(measures, dtype="<f4"))
         return found
 
-    def content(self, key: str) -> Seen | None:
+    def find(self, key: str) -> FileContent | None:
         """Return what is known of a content, under whatever name it was seen."""
-        row = self._db.execute("SELECT measures FROM contents WHERE key = ?", (key,)).fetchone()
-        return Seen(key, np.frombuffer(row[0], dtype="<f4")) if row else None
+        row = self._db.execute(
+            "SELECT measures FROM measures WHERE key = ? AND embedder = ?", (key, self._embedder)
+        ).fetchone()
+        return FileContent(key, np.frombuffer(row[0], dtype="<f4")) if row else None
 
-    def remember(self, files: Iterable[tuple[Path, FileState, Seen]]) -> None:
+    def keep(self, files: Iterable[tuple[Path, FileState, FileContent]]) -> None:
         """Keep the content of files."""
         settled = time.time_ns() - int(_SETTLED * 1e9)
         files = list(files)
         with self._db:
             self._db.executemany(
-                "INSERT OR REPLACE INTO contents VALUES (?, ?)",
-                ((seen.key, np.asarray(seen.measures, dtype="<f4").tobytes()) for _, _, seen in files),
+                "INSERT OR REPLACE INTO measures VALUES (?, ?, ?)",
+                (
+                    (seen.key, self._embedder, np.asarray(seen.measures, dtype="<f4").tobytes())
+                    for _, _, seen in files
+                ),
             )
             self._db.executemany(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",

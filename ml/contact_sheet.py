@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ml.images import ImageError, ImageLimits, decode_reduced
+from ml.thumbnails import thumbnail
 
 SIDE, LINE, GAP, COLUMNS = 128, 16, 6, 8
 _PAPER, _INK, _MISSING = (255, 255, 255), (20, 20, 20), (225, 225, 225)
@@ -33,19 +33,8 @@ def contact_sheet(images: Iterable[tuple[Path | None, str]], columns: int = COLU
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
     for number, (path, text) in enumerate(cells):
         x, y = GAP + number % columns * width, GAP + number // columns * height
-        small = _small(path)
+        small = thumbnail(path, SIDE) or Image.new("RGB", (SIDE, SIDE), _MISSING)
         sheet.paste(small, (x + (SIDE - small.width) // 2, y + (SIDE - small.height) // 2))
         short = text if len(text) <= _LETTERS else text[: _LETTERS - 1] + "…"
         draw.text((x, y + SIDE + 2), short, fill=_INK, font=font)
     return sheet
-
-
-def _small(path: Path | None) -> Image.Image:
-    try:
-        if path is None:
-            raise ImageError("there is no file")
-        image, _ = decode_reduced(path.read_bytes(), limits=ImageLimits(), side=SIDE)
-    except (ImageError, OSError):
-        return Image.new("RGB", (SIDE, SIDE), _MISSING)
-    image.thumbnail((SIDE, SIDE))
-    return image
