@@ -47,6 +47,7 @@ def select(
             "--method", help="Query strategy: auto, margin, least, ratio, entropy, vae, mixture, ..."
         ),
     ] = "auto",
+    task: Annotated[str, typer.Option("--task", help="What is labelled: classification.")] = "classification",
     copy_to: Annotated[
         Path | None, typer.Option("--copy-to", help="Also copy the chosen images into this new folder.")
     ] = None,
@@ -75,8 +76,9 @@ def select(
         from ml.datasets import write_dataset
         from ml.datasets.copies import copy_images
         from ml.datasets.place import placed, refuse_overwrite
-        from ml.selection import select_images
+        from ml.selection import find_task
 
+        choose = find_task(task)
         for path in filter(None, (out, copy_to, sheet)):
             refuse_overwrite(path, force=force)
         pool = load_images(images, label_column, skip_problems, cache=cache)
@@ -96,7 +98,7 @@ def select(
         )
         found = embed(pool, embedder, cache, skip_problems=skip_problems, what=str(images))
         with console.status(f"choosing by {method}"):
-            chosen = select_images(given, found, add, method=method, seed=seed)
+            chosen = choose(given, found, add, method=method, seed=seed)
         rows = chosen.rows()
         write_dataset(rows, out, format="csv", force=force)
         if copy_to is not None:

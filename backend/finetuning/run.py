@@ -267,6 +267,8 @@ class _Training:
             parts, self.project_id, items, lambda done, total: self.report("embedding", done, total)
         )
         self._check()
+        if self.backbones.published() != plan.against:  # a person's word, by `lineup rollback`
+            return self._done("kept", "not published: the project went over to another backbone meanwhile")
         self.backbones.publish(name)
         return self._done("published", self.record.message)
 

@@ -99,20 +99,22 @@ def test_what_is_held_out_and_what_is_suspect_is_not_trained_on(scene: Scene) ->
 
 
 def test_what_is_not_better_is_not_published_unless_forced(scene: Scene) -> None:
-    # a domino is four pixels
+    good = scene.train().backbone
+    before = scene.refresh("backbone").version
+    # a domino is four pixels, and nothing is learned
     hopeless: dict[str, Any] = {
         "Model": {"class_name": "test_efficientnet", "weights": "scratch"},
         "Dataset": {"transform": {"resize": 8}},
-        "Training": {"epochs": 1, "lr": 1e-4},
+        "Training": {"epochs": 1, "lr": 1e-5},
     }
     record = scene.train(**hopeless)
-    assert record.state == "kept"
+    assert record.state == "kept", record.message
     assert "not better" in record.message
-    assert scene.backbone() is None
-    assert scene.project not in open_hints(scene.settings).pending()
-    before = scene.served()
+    assert scene.backbone() == good
+    assert not scene.refresh().learned
     forced = scene.train(force=True, **hopeless)
     assert forced.state == "published"
+    assert scene.backbone() == forced.backbone != good
     assert scene.refresh("backbone").version != before
 
 
@@ -136,6 +138,20 @@ def test_a_rollback_takes_the_backbone_along(scene: Scene) -> None:
     result = scene.refresh("ANNOTATION_CREATED")
     assert result.version not in (first, second)
     assert scene.manifest()["backbone"] == own
+
+
+def test_a_rollback_during_a_training_stands(scene: Scene) -> None:
+    assert scene.train().state == "published"
+
+    def progress(step: str, done: int, total: int) -> None:
+        if step == "embedding":
+            open_backbones(scene.settings, scene.project).publish(None)
+
+    ask_training(scene.settings, scene.project, {**SMALL, "Training": {"epochs": 1}}, force=True)
+    record = run_training(scene.settings, scene.project, progress=progress)
+    assert record.state == "kept"
+    assert "went over to another backbone meanwhile" in record.message
+    assert scene.backbone() is None
 
 
 def test_labels_that_come_meanwhile_are_learned_with_the_old_backbone(scene: Scene) -> None:
