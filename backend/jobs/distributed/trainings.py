@@ -10,6 +10,7 @@ from typing import Any
 
 from redis import Redis
 from rq import worker_registration
+from rq.timeouts import JobTimeoutException
 
 from backend.finetuning.due import ask_if_due
 from backend.finetuning.record import read_training
@@ -104,7 +105,7 @@ class QueuedTrainings:
             return
         self._next = time.monotonic() + LOOK_EVERY
         for project_id in known_projects():
-            if read_training(self.settings, project_id).open and self.enqueue(project_id):
+            if read_training(self.settings, project_id).ready and self.enqueue(project_id):
                 log.info("project %d: a training is taken up", project_id)
 
     def train(self, project_id: int) -> dict[str, Any]:
@@ -133,7 +134,7 @@ class QueuedTrainings:
             if not held:
                 return {"project": project_id, "outcome": "busy"}
             try:
-                record = run_training(self.settings, project_id, check=check)
-            except (Stopped, LeaseLost):
+                record = run_training(self.settings, project_id, check=check, timeout=JobTimeoutException)
+            except (Stopped, LeaseLost, JobTimeoutException):
                 return {"project": project_id, "outcome": "put off"}
         return {"project": project_id, "outcome": record.state}

@@ -39,7 +39,12 @@ def test_only_where_it_is_switched_on_and_for_one_class_an_image(tmp_path: Path)
     assert not ask_if_due(off, 7, 500)
     assert ask_if_due(auto, 7, 500)
     assert not ask_if_due(auto, 7, 500), "it is asked for already"
-    assert read_training(auto, 7).state == "waiting"
+    record = read_training(auto, 7)
+    assert (record.state, record.labels) == ("waiting", 500)
+    tell_training(auto, 7, replace(record, state="failed"))
+    assert not ask_if_due(auto, 7, 600), (
+        "what fails before it has counted the labels is not asked for each time"
+    )
     make_project(auto, 8, LABEL_CONFIG.replace('name="order"', 'name="order" choice="multiple"'))
     assert not ask_if_due(auto, 8, 500)
 
@@ -52,7 +57,13 @@ def test_asking_again_goes_on_unless_for_something_else(settings: Settings) -> N
     )
     again = ask_training(settings, 7, config)
     assert (again.state, again.attempts, again.backbone) == ("waiting", 0, "tuned-000000000000")
+    tell_training(settings, 7, again.postponed(0, "away"))
+    assert ask_training(settings, 7, config).ready
+    tell_training(settings, 7, replace(again, state="stopped", finished_at=1.0))
+    on = ask_training(settings, 7, config)
+    assert (on.state, on.asked_at, on.finished_at) == ("waiting", first.asked_at, None)
     other = ask_training(settings, 7, config, force=True)
+    assert other.asked_at != first.asked_at
     assert (other.backbone, other.labels, other.force) == (None, 120, True)
 
 
