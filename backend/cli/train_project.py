@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from backend.cli.bars import steps
 from backend.cli.common import Failure, console, errors, label_studio_settings, require_known
+from backend.finetuning.leftovers import clean
 from backend.finetuning.record import TrainingRecord, ask_training, read_training, tell_training
 from backend.jobs.locks import training_lock
 from backend.jobs.open import distributed, open_hints
@@ -54,8 +55,6 @@ def train_project(project_id: int, config: TrainingConfig, *, force: bool) -> No
 
 def drop_backbone(project_id: int) -> None:
     """Call off a project's training, if there is one, and have the project learn on the settings' backbone again."""
-    from backend.finetuning.run import clean
-
     settings = label_studio_settings()
     require_known(settings, project_id)
     if called_off := read_training(settings, project_id).open:

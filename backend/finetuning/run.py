@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import socket
 import sqlite3
 import time
@@ -17,6 +16,7 @@ import numpy as np
 
 from backend.embedding.parts import EmbeddingParts
 from backend.finetuning.embed import embed_contents
+from backend.finetuning.leftovers import FOLDER, clean
 from backend.finetuning.plan import Plan, make_plan, read_plan, require_classes, write_plan
 from backend.finetuning.record import ATTEMPTS, State, TrainingRecord, read_training, tell_training
 from backend.jobs.base import LeaseLost, QueueUnavailable, Stopped
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FOLDER = "training"
 TELL_EVERY = 2.0
 # whatever else runs on the machine comes first
 NICENESS = 15
@@ -130,11 +129,6 @@ def run_training(
                 training.end("failed", explain(error))
                 clean(settings, project_id)
             raise
-
-
-def clean(settings: Settings, project_id: int) -> None:
-    """Remove what only a training that goes on needs."""
-    shutil.rmtree(settings.project_dir(project_id) / FOLDER, ignore_errors=True)
 
 
 def _passes(error: Exception) -> bool:

@@ -13,6 +13,7 @@ from rq import worker_registration
 from rq.timeouts import JobTimeoutException
 
 from backend.finetuning.due import ask_if_due
+from backend.finetuning.leftovers import clean_ended
 from backend.finetuning.record import read_training
 from backend.jobs.base import LeaseLost, QueueUnavailable, Stopped
 from backend.jobs.distributed.jobs import FAILURE_TTL, RESULT_TTL, TRAIN, queue
@@ -105,7 +106,9 @@ class QueuedTrainings:
             return
         self._next = time.monotonic() + LOOK_EVERY
         for project_id in known_projects():
-            if read_training(self.settings, project_id).ready and self.enqueue(project_id):
+            record = read_training(self.settings, project_id)
+            clean_ended(self.settings, project_id, record)
+            if record.ready and self.enqueue(project_id):
                 log.info("project %d: a training is taken up", project_id)
 
     def train(self, project_id: int) -> dict[str, Any]:

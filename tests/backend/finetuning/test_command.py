@@ -9,9 +9,10 @@ from dataclasses import replace
 
 import pytest
 
+from backend.finetuning.leftovers import FOLDER
 from backend.finetuning.plan import CannotTrain, require_classes
 from backend.finetuning.record import ask_training, read_training, tell_training
-from backend.finetuning.run import FOLDER, CalledOff, run_training
+from backend.finetuning.run import CalledOff, run_training
 from backend.jobs.distributed.lease import Lease
 from backend.jobs.distributed.link import link
 from backend.jobs.distributed.trainings import training_lease

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from backend.finetuning.leftovers import FOLDER
 from backend.finetuning.plan import Plan, read_plan, write_plan
 from backend.finetuning.record import (
     ATTEMPTS,
@@ -21,7 +22,7 @@ from backend.finetuning.record import (
     read_training,
     tell_training,
 )
-from backend.finetuning.run import FOLDER, CalledOff, run_training
+from backend.finetuning.run import CalledOff, run_training
 from backend.jobs.trainings import REST, ChildTrainings
 from backend.labelstudio.errors import LabelStudioError
 from backend.settings import Settings
