@@ -50,7 +50,7 @@ def train_project(project_id: int, config: TrainingConfig, *, force: bool) -> No
     )
     console.print(f"{where}: {record.message}", highlight=False, soft_wrap=True)
     if record.state == "kept":
-        console.print("The published one stays. With --force it is trained again, and published anyway.")
+        console.print("The published one stays. The same command with --force publishes the new one.")
 
 
 def drop_backbone(project_id: int) -> None:
@@ -129,6 +129,10 @@ def _here(
             raise Failure(f"the training of project {project_id} was called off") from None
         except KeyboardInterrupt:
             errors.print("Stopped. The same command goes on where it was; --drop calls it off.")
+            raise
+        except Exception:
+            if read_training(settings, project_id).open:
+                errors.print("Put off: the same command goes on where it was, and so does FINETUNE=auto.")
             raise
 
 

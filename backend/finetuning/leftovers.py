@@ -19,6 +19,12 @@ def clean(settings: Settings, project_id: int) -> None:
     shutil.rmtree(settings.project_dir(project_id) / FOLDER, ignore_errors=True)
 
 
+def clean_images(settings: Settings, project_id: int) -> None:
+    """Remove the decoded images, which are by far the most of it and can be had again."""
+    for path in (settings.project_dir(project_id) / FOLDER).glob("images*.npy"):
+        path.unlink(missing_ok=True)
+
+
 def clean_ended(settings: Settings, project_id: int, record: TrainingRecord) -> None:
     """Remove it where the training has ended, whoever has ended it, and nobody on this machine is at one."""
     if _goes_on(record) or not (settings.project_dir(project_id) / FOLDER).exists():
@@ -30,4 +36,4 @@ def clean_ended(settings: Settings, project_id: int, record: TrainingRecord) -> 
 
 
 def _goes_on(record: TrainingRecord) -> bool:
-    return record.open or record.state == "stopped"
+    return record.open or record.state in ("stopped", "kept")

@@ -93,6 +93,8 @@ class TrainingRecord:
 
     def goes_on(self, config: dict[str, Any], force: bool) -> bool:
         """Tell whether one that is asked for like this is this one, taken up."""
+        if self.state == "kept":  # what was not better is published after all
+            return force and self.config == config
         return (self.open or self.state == "stopped") and (self.config, self.force) == (config, force)
 
     def postponed(self, attempts: int, message: str) -> TrainingRecord:
@@ -158,7 +160,14 @@ def ask_training(
     labels = max(before.labels, labels)
     if before.goes_on(config, force):
         record = replace(
-            before, state="waiting", attempts=0, put_off=0, not_before=0.0, finished_at=None, labels=labels
+            before,
+            state="waiting",
+            force=force,
+            attempts=0,
+            put_off=0,
+            not_before=0.0,
+            finished_at=None,
+            labels=labels,
         )
     else:
         record = TrainingRecord("waiting", config=config, force=force, asked_at=time.time(), labels=labels)

@@ -16,7 +16,7 @@ import numpy as np
 
 from backend.embedding.parts import EmbeddingParts
 from backend.finetuning.embed import embed_contents
-from backend.finetuning.leftovers import FOLDER, clean
+from backend.finetuning.leftovers import FOLDER, clean, clean_images
 from backend.finetuning.plan import Plan, make_plan, read_plan, require_classes, write_plan
 from backend.finetuning.record import ATTEMPTS, State, TrainingRecord, read_training, tell_training
 from backend.jobs.base import LeaseLost, QueueUnavailable, Stopped
@@ -93,8 +93,10 @@ def run_training(
         return record
     with log_fields(project=project_id, job="training"):
         if record.attempts >= ATTEMPTS:
-            why = record.message or "its process ended in the middle, for want of memory perhaps; see its log"
-            why = f"given up after {ATTEMPTS} tries: {why}"
+            why = (
+                f"given up after {ATTEMPTS} tries: its process ended in the middle each time, for want of memory "
+                "perhaps; see its log"
+            )
             ended = replace(
                 record, state="failed", message=why, finished_at=time.time(), step="", done=0, total=0
             )
@@ -350,7 +352,10 @@ class _Training:
 
     def _done(self, state: State, message: str) -> TrainingRecord:
         ended = self.end(state, message)
-        clean(self.settings, self.project_id)
+        if state == "kept":  # --force publishes it yet
+            clean_images(self.settings, self.project_id)
+        else:
+            clean(self.settings, self.project_id)
         if state == "published":
             try:
                 open_hints(self.settings).add(self.project_id, "backbone")

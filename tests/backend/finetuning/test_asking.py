@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rq.timeouts import JobTimeoutException
 
 from backend.finetuning.due import ask_if_due
 from backend.finetuning.record import TrainingRecord, ask_training, read_training, tell_training
@@ -116,3 +117,23 @@ def test_one_job_a_project(tmp_path: Path, redis_server: RedisServer) -> None:
     ask_training(settings, 10, {})
     trainings.look(lambda: [9, 10])
     assert set(queue(connection, "train").get_job_ids()) == {"train-7", "train-10"}
+
+
+def test_a_job_whose_time_is_up_is_put_off(
+    tmp_path: Path, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make_settings(tmp_path, redis_url=redis_server.url)
+    make_project(settings, 7)
+    ask_training(settings, 7, {})
+
+    def time_is_up(lease: Lease) -> None:
+        raise JobTimeoutException("14400 seconds")
+
+    monkeypatch.setattr(Lease, "check", time_is_up)
+    connection = link(settings, 5.0)
+    trainings = QueuedTrainings(settings, connection, "one")
+    assert trainings.train(7) == {"project": 7, "outcome": "put off"}
+    record = read_training(settings, 7)
+    assert (record.state, record.attempts) == ("waiting", 0)
+    trainings.look(lambda: [7])
+    assert queue(connection, "train").get_job_ids() == [], "after a pause"

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from backend.embedding import Embedded
+from backend.finetuning.leftovers import FOLDER
 from backend.finetuning.plan import CannotTrain
 from backend.finetuning.record import ATTEMPTS, ask_training, read_training, tell_training
 from backend.finetuning.run import run_training
@@ -124,9 +125,16 @@ def test_what_is_not_better_is_not_published_unless_forced(scene: Scene) -> None
     assert "not better" in record.message
     assert scene.backbone() is None
     assert scene.project not in open_hints(scene.settings).pending()
-    before = scene.served()
-    forced = scene.train(force=True, **hopeless)
+    before, steps = scene.served(), []
+    left = scene.settings.project_dir(scene.project) / FOLDER
+    assert left.exists()
+    assert not list(left.glob("images*"))
+    ask_training(scene.settings, scene.project, {**SMALL, **hopeless}, force=True)
+    forced = run_training(scene.settings, scene.project, progress=lambda step, *_: steps.append(step))
     assert forced.state == "published"
+    assert "comparing" in steps
+    assert not any(step.startswith("training") for step in steps), "it has been trained"
+    assert not left.exists()
     assert scene.refresh("backbone").version != before
 
 
