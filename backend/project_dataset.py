@@ -22,6 +22,7 @@ from backend.snapshot import TaskRecord
 from ml.datasets import Dataset, DatasetError, Example, Problem, ReadOptions, collect
 from ml.datasets.embedding import default_cache
 from ml.datasets.find import SUFFIXES, find_image, path_of
+from ml.images import ImageError, ImageLimits, decode_reduced
 
 FOLDER = "label-studio"
 
@@ -66,7 +67,9 @@ def read_project_dataset(
         kind = _kind(project_id, info.label_config, options)
         tasks = [task for page in read_tasks(client, project_id) for task in page]
         fetcher = ImageFetcher(client, allow_hosts=settings.allow_hosts, max_bytes=settings.max_image_bytes)
-        kept = _KeptImages(fetcher, project_id, client.url, cache or default_cache(), options.images)
+        kept = _KeptImages(
+            fetcher, project_id, client.url, cache or default_cache(), options.images, settings.image_limits
+        )
         with closing(fetcher):
             entries = _entries(tasks, kind, kept, settings, progress)
             source = Path(f"project-{project_id}")
@@ -136,13 +139,20 @@ class _KeptImages:
     """Image files by URI: a folder of the user's own that has them, or the cache, where each is fetched once."""
 
     def __init__(
-        self, fetcher: ImageFetcher, project_id: int, url: str, cache: Path, own: Path | None
+        self,
+        fetcher: ImageFetcher,
+        project_id: int,
+        url: str,
+        cache: Path,
+        own: Path | None,
+        limits: ImageLimits,
     ) -> None:
         self.project_id = project_id
         self._fetcher = fetcher
         self._url = url
         self._folder = cache / FOLDER
         self._own = own
+        self._limits = limits
 
     def path(self, task_id: int, uri: str) -> Path:
         """Return the file of a task's image.
@@ -160,8 +170,16 @@ class _KeptImages:
         path = self._folder / name[:2] / (name + (suffix if suffix in SUFFIXES else ".img"))
         if not path.is_file():
             data = self._fetcher.fetch(uri, task_id, self.project_id)
+            self._check(data, task_id, uri)
             path.parent.mkdir(parents=True, exist_ok=True)
             draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
             draft.write_bytes(data)
             os.replace(draft, path)
         return path
+
+    def _check(self, data: bytes, task_id: int, uri: str) -> None:
+        """Keep no file that cannot be decoded: it may be mended behind the same URI."""
+        try:
+            decode_reduced(data, limits=self._limits, side=1)
+        except ImageError as error:
+            raise ImageFetchError(task_id, uri, str(error)) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,7 +42,11 @@ class Selection:
     def rows(self) -> list[Example]:
         """Return the batch as a dataset to write: images without labels, with utility and suggestion."""
         return [
-            replace(example, label=None, more={"utility": round(float(utility), 6), "suggestion": suggestion})
+            replace(
+                example,
+                label=None,
+                more={**example.task, "utility": round(float(utility), 6), "suggestion": suggestion},
+            )
             for example, utility, suggestion in zip(
                 self.examples, self.utilities, self.suggestions, strict=True
             )
@@ -93,6 +98,23 @@ def select_images(
         len(pool),
         why,
     )
+
+
+# a task of computer vision, and what chooses for it; object detection would be a module and a line
+TASKS: dict[str, Callable[..., Selection]] = {"classification": select_images}
+
+
+def find_task(name: str) -> Callable[..., Selection]:
+    """Return what chooses images for a task, called as `select_images` is.
+
+    Raises
+    ------
+    ValueError
+        If there is none of this name.
+    """
+    if name not in TASKS:
+        raise ValueError(f"images are chosen for {', '.join(TASKS)}, not for {name!r}")
+    return TASKS[name]
 
 
 def _first_of_each(keys: list[str], known: set[str]) -> np.ndarray:

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from ml.embedders import Embedder
 
 
+PRECISION = 0.95
+
+
 def propagate(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder of what comes of it; --finish reads it again.")
@@ -53,7 +56,7 @@ def propagate(
         typer.Option(
             "--precision", min=0.5, max=1.0, help="Wanted share of right labels among those propagated."
         ),
-    ] = 0.95,
+    ] = PRECISION,
     budget: Annotated[
         int | None, typer.Option("--budget", min=1, help="Ask people for at most so many labels.")
     ] = None,
@@ -97,7 +100,7 @@ def propagate(
         given = _Given(images, read_as, image_column, label_column, backbone, allow_noncommercial, cache,
                        skip_problems, force)  # fmt: skip
         if answers is not None:
-            if labels or review or budget:
+            if labels or review or budget or backbone != "auto" or precision != PRECISION:
                 raise Failure("--finish needs ANSWERS and --out alone: the folder knows the rest", 2)
             _finish(out, answers, truth, given)
             return
@@ -157,6 +160,7 @@ def _begin(
     from ml.datasets.encoding import encode
     from ml.datasets.place import placed, refuse_overwrite
     from ml.propagation import propagate as propagate_labels
+    from ml.propagation.contents import copies, one_of_each
     from ml.propagation.folder import questions, write_propagated
     from ml.propagation.picture import draw_pool
     from ml.propagation.truth import share_right
@@ -170,9 +174,10 @@ def _begin(
         [example for one in read for example in one.labelled()],
         [problem for one in read for problem in one.problems],
     )
-    known = given.embed(begun, "labelled images")
+    known = one_of_each(given.embed(begun, "labelled images"), skip_problems=given.skip_problems)
     every = given.embed(all_images, str(images))
     pool = without(every, set(known.keys))
+    twins = copies(every, known, pool)
     classes, y = encode(known.examples)
     with console.status("two opinions on every image"):
         found = propagate_labels(
@@ -183,6 +188,7 @@ def _begin(
         "backbone": given.embedder.name if given.embedder else given.backbone,
         "labelled": len(known),
         "pool": len(pool),
+        "copies": len(twins),
         "propagated": int(kept.sum()),
         "to_label": int(found.ask.sum()),
         "share_to_label": float(found.ask.mean()),
@@ -198,7 +204,7 @@ def _begin(
         )
     with placed(out, force=given.force) as draft:
         draft.mkdir()
-        write_propagated(draft, known, pool, found, classes, report)
+        write_propagated(draft, known, pool, found, classes, report, twins)
         with console.status("drawing the map"):
             draw_pool(draft / "map.png", known.vectors, y, pool.vectors, found, classes, seed=seed)
     _tell_begun(report, out)
@@ -213,6 +219,11 @@ def _tell_begun(report: dict[str, Any], out: Path) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    if report["copies"]:
+        console.print(
+            f"{report['copies']} more are copies of others, and get the same label in the end.",
+            highlight=False,
+        )
     if report["left"]:
         console.print(f"{report['left']} more get theirs from the answers.", highlight=False)
     if report.get("propagated_right") is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -48,6 +47,7 @@ def select(
             "--method", help="Query strategy: auto, margin, least, ratio, entropy, vae, mixture, ..."
         ),
     ] = "auto",
+    task: Annotated[str, typer.Option("--task", help="What is labelled: classification.")] = "classification",
     copy_to: Annotated[
         Path | None, typer.Option("--copy-to", help="Also copy the chosen images into this new folder.")
     ] = None,
@@ -74,9 +74,11 @@ def select(
     with clear_errors():
         from ml.contact_sheet import contact_sheet
         from ml.datasets import write_dataset
+        from ml.datasets.copies import copy_images
         from ml.datasets.place import placed, refuse_overwrite
-        from ml.selection import select_images
+        from ml.selection import find_task
 
+        choose = find_task(task)
         for path in filter(None, (out, copy_to, sheet)):
             refuse_overwrite(path, force=force)
         pool = load_images(images, label_column, skip_problems, cache=cache)
@@ -96,16 +98,12 @@ def select(
         )
         found = embed(pool, embedder, cache, skip_problems=skip_problems, what=str(images))
         with console.status(f"choosing by {method}"):
-            chosen = select_images(given, found, add, method=method, seed=seed)
+            chosen = choose(given, found, add, method=method, seed=seed)
         rows = chosen.rows()
         write_dataset(rows, out, format="csv", force=force)
         if copy_to is not None:
             with placed(copy_to, force=force) as draft:
-                draft.mkdir()
-                for row in rows:
-                    target = draft / row.image
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(str(row.path), target)
+                copy_images(rows, draft)
         if sheet is not None:
             with placed(sheet, force=force) as draft:
                 cells = ((row.path, f"{row.more['utility']:.2f} {row.image}") for row in rows[:DRAWN])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 from backend.doctor.context import Context
-from backend.doctor.outcome import Outcome, failure, ok, skipped
+from backend.doctor.outcome import Outcome, failure, ok, skipped, warning
 from backend.jobs.open import distributed, living_workers
 from backend.project import project_status
+from backend.settings import Settings
 
 
 def check_worker(context: Context) -> Outcome:
@@ -15,12 +16,26 @@ def check_worker(context: Context) -> Outcome:
     settings = context.settings
     found = living_workers(settings)
     if distributed(settings):
+        line = f"{len(found)} on REDIS_URL: {', '.join(found)}"
+        if found and settings.finetune == "auto" and not _trains(settings):
+            return warning(
+                f"{line}; none takes trainings, which FINETUNE=auto asks for",
+                "Start one more: lineup worker --queue train",
+            )
         if found:
-            return ok(f"{len(found)} on REDIS_URL: {', '.join(found)}")
+            return ok(line)
         return failure("no worker takes work from REDIS_URL", "Start one: lineup worker")
     if found:
         return ok(f"running on MODEL_DIR={settings.model_name}")
     return failure(f"no worker runs on MODEL_DIR={settings.model_name}", "Start it: lineup serve")
+
+
+def _trains(settings: Settings) -> bool:
+    from backend.jobs.distributed.link import link
+    from backend.jobs.distributed.trainings import training_workers
+
+    with link(settings) as connection:
+        return training_workers(connection) > 0
 
 
 def check_refresh(context: Context) -> Outcome:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 # a checkpoint is a file of this machine: only who may log in to it names one
 Backbone = Annotated[str, Field(max_length=200, pattern=r"^[^@]*$")]
+_SKIP = Field(False, description="Leave out what cannot be used, and name it, instead of failing.")
 _PATH = Field(max_length=4000, description="Below DATA_ROOT.")
 
 
@@ -24,6 +25,8 @@ class ActiveLearningBody(BaseModel):
     method: str = Field("auto", max_length=100)
     backbone: Backbone = "auto"
     seed: int = Field(0, ge=0, le=2**32 - 1)
+    task: Literal["classification"] = "classification"
+    skip_problems: bool = _SKIP
 
     def paths(self) -> list[str]:
         """Return the paths it names."""
@@ -40,6 +43,7 @@ class F1Body(BaseModel):
     path_to_img_train: str | None = Field(None, max_length=4000)
     path_to_img_val: str | None = Field(None, max_length=4000)
     backbone: Backbone = "auto"
+    skip_problems: bool = _SKIP
 
     def paths(self) -> list[str]:
         """Return the paths it names."""

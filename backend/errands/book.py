@@ -94,7 +94,9 @@ class ErrandBook:
         try:
             return Errand(**json.loads(self._path(errand_id).read_text(encoding="utf-8")))
         except FileNotFoundError:
-            raise UnknownErrand(f"no errand {errand_id}") from None
+            raise UnknownErrand(
+                f"no errand {errand_id}: only the server that took one knows it, and that forgets all but {KEPT}"
+            ) from None
 
     def waiting(self) -> list[Errand]:
         """Return the errands that wait, by when they were asked for."""

@@ -19,11 +19,12 @@ from ml.datasets import Dataset, ReadOptions, read_dataset
 from ml.datasets.embedding import Embedded, embed_dataset
 from ml.embedders import Embedder, make_embedder
 from ml.evaluation import evaluate
-from ml.selection import select_images
+from ml.selection import find_task
 
 log = logging.getLogger(__name__)
 
 TELL_EVERY = 0.5
+_NAMED = 100
 
 
 class Run:
@@ -56,35 +57,44 @@ class Run:
     def select(self, ask: dict[str, Any]) -> dict[str, Any]:
         """Choose the next batch."""
         body = ActiveLearningBody(**ask)
+        skip = body.skip_problems
         embedder = make_embedder(body.backbone, allow_noncommercial=self.settings.allow_noncommercial)
         images = self._path(body.path_to_img)
         given = None
         if body.path_to_labels:
             labels = self._path(body.path_to_labels)
-            options = ReadOptions(images)
-            known = self._inside(read_dataset(labels, options=options)).labelled()
-            given = self._embed(known, embedder, "labelled images") if known.examples else None
-        pool = self._embed(self._inside(read_dataset(images, format="folders")), embedder, "images")
-        chosen = select_images(given, pool, body.add, method=body.method, seed=body.seed)
+            known = self._read(labels, images, skip).labelled()
+            given = self._embed(known, embedder, "labelled images", skip) if known.examples else None
+        all_images = self._inside(read_dataset(images, format="folders", skip_problems=skip))
+        pool = self._embed(all_images, embedder, "images", skip)
+        chosen = find_task(body.task)(given, pool, body.add, method=body.method, seed=body.seed)
         rows = [{"image": row.image, **row.more} for row in chosen.rows()]
-        return {"images": rows, "pool": chosen.pool, "why_no_model": chosen.why_no_model}
+        return {
+            "images": rows,
+            "pool": chosen.pool,
+            "why_no_model": chosen.why_no_model,
+            "left_out": _named(given, pool),
+        }
 
     def f1(self, ask: dict[str, Any]) -> dict[str, Any]:
         """Judge labels."""
         body = F1Body(**ask)
         embedder = make_embedder(body.backbone, allow_noncommercial=self.settings.allow_noncommercial)
-        parts = [
-            self._embed(self._labelled(labels, images), embedder, what)
+        skip = body.skip_problems
+        train, validation = [
+            self._embed(self._labelled(labels, images, skip), embedder, what, skip)
             for labels, images, what in (
                 (body.path_to_labels_train, body.path_to_img_train, "training images"),
                 (body.path_to_labels_val, body.path_to_img_val, "validation images"),
             )
         ]
-        return evaluate(*parts).as_dict()
+        return {**evaluate(train, validation).as_dict(), "left_out": _named(train, validation)}
 
-    def _labelled(self, labels: str, images: str | None) -> Dataset:
-        folder = self._path(images) if images else None
-        return self._inside(read_dataset(self._path(labels), options=ReadOptions(folder))).labelled()
+    def _labelled(self, labels: str, images: str | None, skip: bool) -> Dataset:
+        return self._read(self._path(labels), self._path(images) if images else None, skip).labelled()
+
+    def _read(self, labels: Path, images: Path | None, skip: bool) -> Dataset:
+        return self._inside(read_dataset(labels, options=ReadOptions(images), skip_problems=skip))
 
     def _inside(self, dataset: Dataset) -> Dataset:
         """See that the images a list names, or a link leads to, are below the root as well."""
@@ -96,7 +106,7 @@ class Run:
     def _path(self, name: str) -> Path:
         return below(self.settings.data_root, name)
 
-    def _embed(self, dataset: Dataset, embedder: Embedder, what: str) -> Embedded:
+    def _embed(self, dataset: Dataset, embedder: Embedder, what: str, skip: bool) -> Embedded:
         def tell(done: int, total: int) -> None:
             now = time.monotonic()
             if now - self._told >= TELL_EVERY or done == total:
@@ -104,7 +114,18 @@ class Run:
                 self.errand = replace(self.errand, step=f"embedding {what}", done=done, total=total)
                 self.book.write(self.errand)
 
-        return embed_dataset(dataset, embedder, cache=self.settings.model_dir / "datasets", progress=tell)
+        return embed_dataset(
+            dataset,
+            embedder,
+            cache=self.settings.model_dir / "datasets",
+            skip_problems=skip,
+            progress=tell,
+        )
+
+
+def _named(*parts: Embedded | None) -> list[str]:
+    """Return what was left out, the first hundred."""
+    return [str(problem) for part in parts if part for problem in part.problems][:_NAMED]
 
 
 _KINDS: dict[str, Callable[[Run, dict[str, Any]], dict[str, Any]]] = {

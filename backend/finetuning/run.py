@@ -211,16 +211,7 @@ class _Training:
                 log.warning("project %d: how far its training is cannot be told: %s", self.project_id, error)
 
     def run(self) -> TrainingRecord:
-        """Do it; anew where a person puts another backbone in its place meanwhile."""
-        while (record := self._run()) is None:
-            log.info(
-                "project %d: another backbone is published by now: the training begins anew", self.project_id
-            )
-            self.tell(backbone=None, before={}, after={}, message="")
-            clean(self.settings, self.project_id)
-        return record
-
-    def _run(self) -> TrainingRecord | None:
+        """Do it."""
         from ml.training.comparison import compare_backbones
         from ml.training.config import TrainingConfig
         from ml.training.tune import complete
@@ -319,8 +310,7 @@ class _Training:
         comparison: Comparison,
         message: str,
         store: SnapshotStore,
-    ) -> TrainingRecord | None:
-        """Embed all images and publish; None where what the new backbone was compared with is published no longer."""
+    ) -> TrainingRecord:
         name = self.backbones.save(tuned.model, _manifest(plan, tuned, config, comparison))
         self.tell(backbone=name, message=f"published: {message}")
         parts = self.refresher.parts(self.project_id, name)
@@ -331,9 +321,8 @@ class _Training:
         )
         self._check()
         self.require_asked()
-        # a rollback, or --drop, is what a person wants
-        if self.backbones.published() != plan.against:
-            return None
+        if self.backbones.published() != plan.against:  # a person's word, by `lineup rollback`
+            return self._done("kept", "not published: the project went over to another backbone meanwhile")
         self.backbones.publish(name)
         return self._done("published", self.record.message)
 

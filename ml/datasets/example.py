@@ -34,6 +34,11 @@ class Example:
     where: str = ""
     more: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def task(self) -> dict[str, Any]:
+        """The column ``task``, where a task of Label Studio is meant; otherwise nothing."""
+        return {"task": self.more["task"]} if "task" in self.more else {}
+
     def as_row(self) -> dict[str, Any]:
         """Return ``image``, ``label`` and the further columns; one of these names becomes ``source_...``."""
         own = {"image": self.image, "label": self.label}

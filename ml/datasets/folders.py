@@ -62,7 +62,7 @@ def write(examples: Iterable[Example], out: Path, options: WriteOptions) -> list
             continue
         folder = out / folder_name(example.label) if example.label else out
         folder.mkdir(exist_ok=True)
-        _free(folder, file_name(example, data)).write_bytes(data)
+        free_path(folder, file_name(example, data)).write_bytes(data)
     return left_out
 
 
@@ -85,7 +85,7 @@ def file_name(example: Example, data: bytes) -> str:
     return f"{task}{stem}{extension}"
 
 
-def _free(folder: Path, name: str) -> Path:
+def free_path(folder: Path, name: str) -> Path:
     """Return a path in the folder that is not taken yet: images of different folders may have the same name."""
     path, number = folder / name, 2
     while path.exists():

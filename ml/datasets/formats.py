@@ -79,9 +79,7 @@ def format_of(path: Path) -> Format:
     for format in FORMATS.values():
         if format.sniff(path):
             return format
-    raise DatasetError(
-        f"{path} looks like no format there is ({', '.join(FORMATS)}): say which with --format"
-    )
+    raise DatasetError(f"{path} looks like no format there is ({', '.join(FORMATS)}): say which with --from")
 
 
 def format_for(out: Path) -> Format:

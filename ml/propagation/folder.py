@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from ml.propagation.finish import label_rest
 from ml.propagation.propagate import Propagated
 
 LABELLED, PROPAGATED, TO_LABEL, LEFT = "labelled.jsonl", "propagated.jsonl", "to_label.jsonl", "left.jsonl"
-REPORT = "report.json"
+COPIES, REPORT = "copies.jsonl", "report.json"
 # where a label is from
 BEFORE, PERSON, SPREAD = "labelled", "person", "propagated"
 
@@ -38,6 +38,7 @@ def write_propagated(
     found: Propagated,
     classes: list[str],
     report: Mapping[str, Any],
+    copies: Sequence[Example] = (),
 ) -> None:
     """Write the labelled images, those that got a label, those for people, and those that wait for their answers.
 
@@ -45,7 +46,10 @@ def write_propagated(
     ----------
     folder : Path
         Exists; it may be renamed as a whole, so paths of images are absolute.
+    copies : sequence of Example
+        Images of the same content as others: `finish_folder` gives them the same label.
     """
+    write_dataset((_absolute(replace(one, label=None)) for one in copies), folder / COPIES)
     write_dataset(map(_absolute, labelled.examples), folder / LABELLED)
     write_dataset(map(_absolute, questions(pool, found, classes)), folder / TO_LABEL)
     for name, rows, gets_label in (
@@ -127,11 +131,18 @@ def finish_folder(folder: Path, answers: Embedded, embed: Callable[[list[Example
             _said(pool.examples[row], classes[label], SPREAD) for row, label in zip(rest, labels, strict=True)
         ]
     first = [_said(one, one.label, BEFORE) for one in labelled.examples]
-    return Finished([*first, *persons, *spread], [*keys, *(pool.keys[row] for row in rest)], learner)
+    given = dict(zip([*keys, *(pool.keys[row] for row in rest)], [*first, *persons, *spread], strict=True))
+    examples, keys = list(given.values()), list(given)
+    if twins := _read_part(folder, COPIES):
+        found = embed(twins)
+        for key, twin in zip(found.keys, found.examples, strict=True):
+            examples.append(_said(twin, given[key].label, given[key].more["source"]))
+            keys.append(key)
+    return Finished(examples, keys, learner)
 
 
 def _said(example: Example, label: str | list[str] | None, source: str) -> Example:
-    return replace(example, label=label, more={"source": source})
+    return replace(example, label=label, more={**example.task, "source": source})
 
 
 def read_backbone(folder: Path) -> str:
@@ -159,6 +170,7 @@ def _read_part(folder: Path, name: str) -> list[Example]:
 
 def _row(pool: Embedded, found: Propagated, classes: list[str], row: int, label: str | None) -> Example:
     more = {
+        **pool.examples[row].task,
         "suggestion": classes[found.labels[row]],
         "confidence": round(float(found.confidence[row]), 4),
         "margin": round(float(found.margin[row]), 4),

@@ -215,7 +215,7 @@ def prediction_rows(found: Predictions, top: int) -> list[Example]:
     order = np.argsort(-found.probabilities, axis=1, kind="stable")[:, : max(1, top)]
     rows = []
     for example, places, values in zip(found.examples, order.tolist(), found.probabilities, strict=True):
-        more: dict[str, object] = {"confidence": round(float(values[places[0]]), 5)}
+        more: dict[str, object] = {**example.task, "confidence": round(float(values[places[0]]), 5)}
         for number, place in enumerate(places[1:], 2):
             more |= {
                 f"label_{number}": found.classes[place],

@@ -131,9 +131,13 @@ class Trainer:
         self.config, self.material, self.built = config, material, built
         self.processes, self.keeper, self.report = processes, keeper, report
         training, self.device = config.training, processes.device
-        self._layout = torch.channels_last if training.channels_last else torch.contiguous_format
+        self._precision = Precision(training.precision, self.device, built.network)
+        # in bfloat16 on a processor, gradients of a batch norm that is channels last are NaN now and then (torch 2.15)
+        unsafe = self.device.type == "cpu" and self._precision.dtype == torch.bfloat16
+        self._layout = (
+            torch.channels_last if training.channels_last and not unsafe else torch.contiguous_format
+        )
         self.network: nn.Module = built.network.to(self.device, memory_format=self._layout)
-        self._precision = Precision(training.precision, self.device, self.network)
         targets = material.targets[material.train]
         self._batches = EpochBatches(
             material.train, targets, training.batch_size, seed=training.seed,

@@ -51,8 +51,7 @@ def read_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Train
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-        root = yaml.compose(text, Loader=_Loader)
-        found = yaml.load(text, Loader=_Loader)  # it is a SafeLoader
+        root, found = _parse(text)
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not text in UTF-8: {error}") from error
     except yaml.YAMLError as error:
@@ -103,7 +102,7 @@ def parse_override(text: str) -> tuple[str, Any]:
     if not equals or not key.strip():
         raise ConfigError(f"{text!r} does not set a key: write it like Training.epochs=3")
     try:
-        return key.strip(), yaml.load(value, Loader=_Loader)  # it is a SafeLoader
+        return key.strip(), _parse(value)[1]
     except yaml.YAMLError as error:
         raise ConfigError(f"{text!r}: the value is not YAML: {_one_line(error)}") from error
 
@@ -111,6 +110,16 @@ def parse_override(text: str) -> tuple[str, Any]:
 def write_config(config: TrainingConfig) -> str:
     """Return a configuration as YAML."""
     return yaml.safe_dump(config.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
+
+
+def _parse(text: str) -> tuple[yaml.Node | None, Any]:
+    """Return a document with its places, and what it says."""
+    loader = _Loader(text)
+    try:
+        root = loader.get_single_node()
+        return root, None if root is None else loader.construct_document(root)
+    finally:
+        loader.dispose()
 
 
 def _tell(

@@ -82,6 +82,7 @@ def test_select_begins_without_labels_and_refuses_nonsense(digits: Path, tmp_pat
     assert {row["suggestion"] for row in rows(tmp_path / "next.csv")} == {""}
     for more, words in (
         (("--method", "vibes"), "unknown query strategy 'vibes'"),
+        (("--task", "detection"), "not for 'detection'"),
         (("--labels", digits / "all.jsonl"), "labelled already"),
         (("--labels", tmp_path / "missing.csv"), "there is no file or folder"),
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,6 +101,33 @@ def test_images_that_cannot_be_had_are_named_or_left_out(tmp_path: Path, label_s
     code, said = lineup(*command, "--skip-problems")
     assert code == 0, said
     assert "Wrote 5 images" in said
+
+
+@pytest.mark.usefixtures("given")
+def test_a_broken_image_may_be_mended_behind_the_same_uri(tmp_path: Path, label_studio: Any) -> None:
+    project = made_project(lineup("convert", make_photos(tmp_path / "photos"), "project:new")[1])
+    folder = label_studio.files_dir / "mended"
+    folder.mkdir(parents=True)
+    storage = {"project": project, "path": str(folder), "use_blob_urls": True, "title": "mended"}
+    label_studio.api("POST", "/api/storages/localfiles", storage)
+    (folder / "one.png").write_bytes(b"not yet")
+    uri = "/data/local-files/?d=mended/one.png"
+    [task] = label_studio.import_tasks(project, [{"data": {"image": uri}}])
+    command = ("convert", f"project:{project}", tmp_path / "labels.jsonl", "--cache", tmp_path / "cache")
+    code, said = lineup(*command)
+    assert code == 1
+    assert f"task {task}: image {uri}: the file is not an image" in said
+    Image.new("RGB", (8, 8), (1, 2, 3)).save(folder / "one.png")
+    code, said = lineup(*command)
+    assert code == 0, said
+    code, said = lineup(
+        "select", "--images", f"project:{project}", "--add", 2, "--out", tmp_path / "next.csv",
+        "--copy-to", tmp_path / "next", "--backbone", "pixels", "--cache", tmp_path / "cache",
+    )  # fmt: skip
+    assert code == 0, said
+    rows = list(csv.DictReader((tmp_path / "next.csv").open()))
+    assert str(task) in {row["task"] for row in rows}
+    assert (tmp_path / "next" / f"{task}-one.png").read_bytes() == (folder / "one.png").read_bytes()
 
 
 @pytest.mark.usefixtures("given")

@@ -36,10 +36,10 @@ def test_people_answer_in_label_studio(
     monkeypatch.setenv("LABEL_STUDIO_URL", label_studio.url)
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", label_studio.token)
     get_settings.cache_clear()
-    out, common = tmp_path / "spread", ("--backbone", "pixels", "--cache", tmp_path / "cache")
+    out, cache = tmp_path / "spread", ("--cache", tmp_path / "cache")
     code, said = lineup(
         "propagate", "--labels", tmp_path / "first.jsonl", "--images", tmp_path / "images", "--out", out,
-        "--budget", 12, "--review", "--project-title", "Which digit?", *common,
+        "--budget", 12, "--review", "--project-title", "Which digit?", "--backbone", "pixels", *cache,
     )  # fmt: skip
     assert code == 0, said
     project = int(said.split("Project ")[1].split(maxsplit=1)[0])
@@ -57,7 +57,7 @@ def test_people_answer_in_label_studio(
     for task in tasks[:10]:
         true = digits[Path(task["data"]["source"]).name]
         label_studio.api("POST", f"/api/tasks/{task['id']}/annotations/", {"result": choose(true)})
-    code, said = lineup("propagate", "--finish", f"project:{project}", "--out", out, *common)
+    code, said = lineup("propagate", "--finish", f"project:{project}", "--out", out, *cache)
     get_settings.cache_clear()
     assert code == 0, said
     labels = [json.loads(line) for line in (out / "labels.jsonl").open()]
@@ -69,6 +69,7 @@ def test_people_answer_in_label_studio(
 
 
 def test_finishing_takes_what_the_folder_knows(tmp_path: Path) -> None:
-    code, said = lineup("propagate", "--finish", tmp_path, "--out", tmp_path, "--review")
-    assert code == 2
-    assert "ANSWERS and --out alone" in said
+    for more in (("--review",), ("--backbone", "pixels"), ("--precision", "0.8")):
+        code, said = lineup("propagate", "--finish", tmp_path, "--out", tmp_path, *more)
+        assert code == 2
+        assert "ANSWERS and --out alone" in said

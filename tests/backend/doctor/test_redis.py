@@ -27,6 +27,8 @@ def test_one_that_is_there_and_its_workers(
     connection = redis_server.client()
     announce(connection, "here-1", 30)
     assert doctor(settings, REDIS_URL=redis_server.url)["worker"]["line"] == "1 on REDIS_URL: here-1"
+    said = doctor(settings, REDIS_URL=redis_server.url, FINETUNE="auto")["worker"]
+    assert (said["status"], said["fix"]) == ("warning", "Start one more: lineup worker --queue train")
     withdraw(connection, "here-1")
     assert "worker" in doctor(settings, REDIS_URL=redis_server.url).failed()
 

@@ -76,6 +76,18 @@ def test_the_next_batch_and_what_labels_are_worth(web: TestClient, root: Path) -
     assert worth["done"] == worth["total"] == 60
 
 
+def test_what_cannot_be_used_is_left_out_on_demand(web: TestClient, root: Path, tmp_path: Path) -> None:
+    lines = (root / "train.jsonl").read_text()
+    (root / "holes.jsonl").write_text(lines + '\n{"image": "images/none.png", "label": "3"}')
+    parts = {"path_to_labels_train": "holes.jsonl", "path_to_labels_val": "val.jsonl", "backbone": "pixels"}
+    found = wait(web, web.post("/api/f1", json=parts))
+    assert "there is no image images/none.png" in found["error"]
+    found = wait(web, web.post("/api/f1", json={**parts, "skip_problems": True}))
+    assert found["error"] is None
+    [problem] = found["result"]["left_out"]
+    assert "holes.jsonl, line 61: there is no image images/none.png" in problem
+
+
 def test_what_goes_wrong_is_told(web: TestClient) -> None:
     ask = {"path_to_img": "images", "add": 5, "backbone": "pixels"}
     found = wait(web, web.post("/api/active_learning", json={**ask, "method": "vibes"}))
@@ -92,6 +104,7 @@ def test_what_goes_wrong_is_told(web: TestClient) -> None:
         ({**ask, "path_to_img": "x" * 300}, "there is no"),
         ({**ask, "backbone": "timm:resnet18@/etc/passwd"}, "backbone"),
         ({**ask, "colour": "red"}, "colour"),
+        ({**ask, "task": "detection"}, "classification"),
     ):
         answer = web.post("/api/active_learning", json=body)
         assert answer.status_code == 422

@@ -11,7 +11,7 @@ import pytest
 
 from backend.finetuning.leftovers import FOLDER
 from backend.finetuning.plan import CannotTrain, require_classes
-from backend.finetuning.record import ask_training, read_training, tell_training
+from backend.finetuning.record import TrainingRecord, ask_training, read_training, tell_training
 from backend.finetuning.run import CalledOff, run_training
 from backend.jobs.distributed.lease import Lease
 from backend.jobs.distributed.link import link
@@ -128,10 +128,18 @@ def test_through_redis_nothing_that_is_asked_for_is_lost(
         assert read_training(project, 7).asked_at == first.asked_at
         assert lease.held or lease.acquire()
     # asked for alike it is waited for, and what the worker tells is left alone
+    looks = threading.Semaphore(0)
+
+    def read(settings: Settings, project_id: int) -> TrainingRecord:
+        looks.release()
+        return read_training(settings, project_id)
+
+    monkeypatch.setattr("backend.cli.train_project.read_training", read)
     waiting: list[tuple[int, str]] = []
     asker = threading.Thread(target=lambda: waiting.append(lineup(*TRAIN, "--epochs", 2)))
     asker.start()
-    time.sleep(2)
+    for _ in range(3):
+        assert looks.acquire(timeout=30)
     assert read_training(project, 7) == replace(first, state="running")
     tell_training(project, 7, replace(first, state="kept", message="not better", finished_at=time.time()))
     asker.join(30)
