@@ -51,11 +51,12 @@ class ChildTrainings:
 
     def step(self) -> None:
         """Start a training that is asked for, or that a killed process has left, if none runs."""
-        if time.monotonic() < self._next or self._running():
+        # first of all: what has just ended badly sets the time of the next look
+        if self._running() or time.monotonic() < self._next:
             return
         self._next = time.monotonic() + LOOK_EVERY
         for project_id in self._known_projects():
-            if read_training(self.settings, project_id).open and self._free(project_id):
+            if read_training(self.settings, project_id).ready and self._free(project_id):
                 self._spawn(project_id)
                 return
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -14,6 +15,8 @@ from backend.shared.bucket import Vanished
 from backend.shared.project import SharedProject
 
 _FOLDER = "backbones"
+# seconds after which a backbone that is only here is none that is just being stored
+_OLD = 3600.0
 
 
 class SharedBackbones(BackboneStore):
@@ -54,19 +57,30 @@ class SharedBackbones(BackboneStore):
         if is_backbone(name) and not (self.root / name / MANIFEST).is_file():
             for file in (MODEL, MANIFEST):
                 self._fetch(name, file)
+            self._forget_old()
         return super().load(name)
 
     def prune(self, keep: Collection[str]) -> list[str]:
         """Delete all backbones but these and the published one, here and there; return what went."""
         served = self.published()
-        names = [entry.name for entry in self._objects.list(_FOLDER)]
-        there = {name.split("/")[0] for name in names if "/" in name}
-        gone = sorted(there - set(keep) - {served})
+        gone = sorted(self._there() - set(keep) - {served})
         self._objects.delete(f"{_FOLDER}/{name}/{file}" for name in gone for file in (MANIFEST, MODEL))
         for name in self.ids():
             if name not in keep and name != served:
                 shutil.rmtree(self.root / name)
         return gone
+
+    def _there(self) -> set[str]:
+        """Return those of which anything is stored there."""
+        names = [entry.name for entry in self._objects.list(_FOLDER)]
+        return {name.split("/")[0] for name in names if "/" in name}
+
+    def _forget_old(self) -> None:
+        """Delete backbones here that are not stored there any more."""
+        there, old = self._there(), time.time() - _OLD
+        for name in self.ids():
+            if name not in there and (self.root / name).stat().st_mtime < old:
+                shutil.rmtree(self.root / name, ignore_errors=True)
 
     def _fetch(self, name: str, file: str) -> None:
         folder = self.root / name
