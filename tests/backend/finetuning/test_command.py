@@ -26,6 +26,16 @@ from tests.redis_server import RedisServer
 TRAIN = ("train", "--project", 7)
 
 
+def at_once(*arguments: object) -> tuple[int, str]:
+    """Run a command that must not wait for anything."""
+    found: list[tuple[int, str]] = []
+    asker = threading.Thread(target=lambda: found.append(lineup(*arguments)), daemon=True)
+    asker.start()
+    asker.join(20)
+    assert found, "it waits"
+    return found[0]
+
+
 @pytest.fixture
 def project(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """Settings as the command finds them, with a project 7."""
@@ -122,7 +132,7 @@ def test_through_redis_nothing_that_is_asked_for_is_lost(
     lease = Lease(link(shared, 5.0), training_lease(7), "other", 60)
     for state in ("waiting", "running"):
         tell_training(project, 7, replace(first, state=state))  # type: ignore[arg-type]
-        code, said = lineup(*TRAIN, "--epochs", 3)
+        code, said = at_once(*TRAIN, "--epochs", 3)
         assert code == 1, said
         assert "with another configuration" in said
         assert read_training(project, 7).asked_at == first.asked_at
