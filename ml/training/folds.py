@@ -23,8 +23,8 @@ from ml.training.split import fold_rows
 from ml.training.trainer import Report, Trainer
 from ml.training.views import known_views
 
-FEW = 2_000  # labelled images of which a second opinion costs minutes
-REPEATS = 3
+_FEW = 2_000  # labelled images of which a second opinion costs minutes
+_REPEATS = 3
 _TINY = 1e-12
 
 
@@ -129,7 +129,7 @@ def train_folds(
         pixels = _decode(examples, built, cache or default_cache(), skip_problems, decoded)
         rows = pixels.rows
         learnable, others = rows[targets[rows] >= 0], rows[targets[rows] < 0]
-        repeats = config.dataset.num_repeats or (REPEATS if len(learnable) <= FEW else 1)
+        repeats = config.dataset.num_repeats or (_REPEATS if len(learnable) <= _FEW else 1)
         held_by = np.stack(
             [
                 fold_rows(
