@@ -13,6 +13,7 @@ import torch
 from ml.datasets import Example, Problem
 from ml.datasets.embedding import default_cache
 from ml.datasets.encoding import encode
+from ml.heads.head import softmax
 from ml.training.config import TrainingConfig
 from ml.training.images import Done, Pixels, cache_pixels
 from ml.training.material import Material, choose_classes, labelled
@@ -22,8 +23,9 @@ from ml.training.split import fold_rows
 from ml.training.trainer import Report, Trainer
 from ml.training.views import known_views
 
-FEW = 2_000  # labelled images of which a second opinion costs minutes
-REPEATS = 3
+_FEW = 2_000  # labelled images of which a second opinion costs minutes
+_REPEATS = 3
+_TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class OutOfFold:
     targets : ndarray of int, shape (n,)
         The given classes; -1 without one.
     probabilities : ndarray of float32, shape (n, classes)
-        The mean of the networks that have not seen the image: one a repeat, all for an image without a class.
+        The geometric mean of the networks that have not seen the image: one a repeat, all for an image without a
+        class.
     fold : ndarray of int, shape (n,)
         Images of one number were held out together in every repeat; -1 for those that no network has learned from.
     folds, repeats : int
@@ -74,9 +77,10 @@ def train_folds(
     """Train ``Dataset.num_folds`` networks, ``Dataset.num_repeats`` times.
 
     What one network says of an image hangs on which others it was trained with and on the chance of its training, the
-    more the fewer there are. So few images are split again, by another seed, and judged by the mean of the networks
-    that have not seen them: repeated cross-validation (Kim, Computational Statistics & Data Analysis 53, 2009) of an
-    ensemble (Lakshminarayanan et al., NeurIPS 2017).
+    more the fewer there are. So few images are split again, by another seed, as in repeated cross-validation (Kim,
+    Computational Statistics & Data Analysis 53, 2009), and judged by the mean log-probability of the networks that
+    have not seen them: a logarithmic opinion pool (Heskes, NIPS 1997), in which one network that is too sure counts
+    less than in the mean of probabilities.
 
     Each network is kept as it is after its last epoch: choosing an epoch, or stopping early, by the images that are
     to be judged would choose by their labels, right or wrong. So ``early_stop`` is not heeded, and the schedule
@@ -125,7 +129,7 @@ def train_folds(
         pixels = _decode(examples, built, cache or default_cache(), skip_problems, decoded)
         rows = pixels.rows
         learnable, others = rows[targets[rows] >= 0], rows[targets[rows] < 0]
-        repeats = config.dataset.num_repeats or (REPEATS if len(learnable) <= FEW else 1)
+        repeats = config.dataset.num_repeats or (_REPEATS if len(learnable) <= _FEW else 1)
         held_by = np.stack(
             [
                 fold_rows(
@@ -138,7 +142,7 @@ def train_folds(
             ]
         )
         folds, views = int(held_by.max()) + 1, known_views(config.dataset.transform)
-        probabilities = np.zeros((len(examples), len(classes)), dtype=np.float32)
+        log_probs = np.zeros((len(examples), len(classes)), dtype=np.float32)
         seen, seconds = 0.0, 0.0
         for number in range(repeats * folds):
             built = build(number) if number else built
@@ -148,14 +152,15 @@ def train_folds(
             told = report(number, repeats * folds) if report else None
             trainer = Trainer(config, built, material, processes, report=told)
             progress = trainer.fit()
-            probabilities[learnable[held]] += trainer.probabilities(learnable[held], views) / repeats
-            probabilities[others] += trainer.probabilities(others, views) / (repeats * folds)
+            for judged, networks in ((learnable[held], repeats), (others, repeats * folds)):
+                probabilities = trainer.probabilities(judged, views)
+                log_probs[judged] += np.log(np.maximum(probabilities, _TINY)) / networks
             seconds += sum(record["seconds"] for record in progress.history)
             seen += sum(one["seconds"] * one["images_per_second"] for one in progress.history)
     fold = np.full(len(examples), -1)
     fold[learnable] = np.unique(held_by, axis=1, return_inverse=True)[1]
     return OutOfFold(
-        rows, classes, targets[rows], probabilities[rows], fold[rows], folds, repeats, pixels.problems,
+        rows, classes, targets[rows], softmax(log_probs[rows]), fold[rows], folds, repeats, pixels.problems,
         seen / max(seconds, 1e-9),
     )  # fmt: skip
 
