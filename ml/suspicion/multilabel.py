@@ -20,7 +20,6 @@ from ml.suspicion.suspects import choose_suspects
 from ml.suspicion.threshold import expected_wrong
 
 _TINY = 1e-12
-_PRIOR_ROWS = 2.0  # a yes and a no go wrong in different ways by nature
 
 
 def judge_multilabel(
@@ -153,9 +152,7 @@ class _Doubts:
                 continue
             answer, log_probs = given.astype(np.int64), _no_and_yes(p)
             # of a project nothing is known of, a share of the sets is wrong, not of each class
-            noise = fit_noise(
-                answer, log_probs, prior_rate=PRIOR_RATE / labels.shape[1], prior_rows=_PRIOR_ROWS
-            )
+            noise = fit_noise(answer, log_probs, prior_rate=PRIOR_RATE / labels.shape[1])
             log_odds = logit(noise.wrong(answer, log_probs))
             classes.append((noise, calibrate(posterior(answer, log_probs, noise), log_odds, noise.rate)))
         return cls(classes)

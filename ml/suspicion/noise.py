@@ -14,14 +14,14 @@ _ALL_VALUES = 1 << 19  # and for the transitions
 _FEWEST_ROWS, _MOST_ROWS = 500, 8_000
 _SEARCH_ITERATIONS = 20
 _ITERATIONS = 25
-_PRIOR_ROWS = 60.0  # a class
+_PRIOR_ROWS = 2.0  # an imagined class-independent noise, in rows a class
 _FIXED_ITERATIONS = 5  # before the class weights move
 _BIAS_STEP = 0.5
 _LARGEST_BIAS = 2.0
 _PRIOR_CLASS_ROWS = 5.0
 _FLOOR = -60.0
 PRIOR_RATE = 0.05
-_PRIOR_RATE_ROWS = 100.0
+_PRIOR_RATE_ROWS = 50.0
 _FIRST_RATE = 0.1
 _TOWARDS_HIGH = 0.6
 
@@ -64,13 +64,7 @@ class NoiseModel:
         return posterior
 
 
-def fit_noise(
-    labels: np.ndarray,
-    log_probs: np.ndarray,
-    *,
-    prior_rate: float = PRIOR_RATE,
-    prior_rows: float = _PRIOR_ROWS,
-) -> NoiseModel:
+def fit_noise(labels: np.ndarray, log_probs: np.ndarray, *, prior_rate: float = PRIOR_RATE) -> NoiseModel:
     """Fit the noise model by expectation-maximisation.
 
     Probabilities of a model learned from noisy labels are those of noisy labels: too flat, by the noise. The
@@ -79,13 +73,7 @@ def fit_noise(
     noise only what hard images cannot explain, so its rate is a lower bound; the off-diagonal share of the
     confident joint (Northcutt et al., arXiv 1911.00068, section 3) calls every confident disagreement noise
     and is an upper one. ``rate`` lies between them, at 0.6 of the way in logarithms (of the four noise levels of
-    CIFAR-10N, 9 to 41 %, none is then missed by more than a seventh), drawn to a prior rate by a hundred imagined rows.
-
-    How each class is mistaken is drawn to noise that is the same for all of them, by sixty imagined rows a class. Of
-    a class with thirty labels a few are wrong: left alone, the model takes what is hard about the class for noise.
-    Among 230 images of five sets (digits, Fashion-MNIST, flowers, colours, CIFAR-10N) three times as many labels as
-    were wrong were taken for wrong where one in thirty was; sixty rows order better there, and change nothing from
-    some thousand labels on.
+    CIFAR-10N, 9 to 41 %, none is then missed by more than a seventh), drawn to a prior rate by fifty imagined rows.
 
     Parameters
     ----------
@@ -94,17 +82,13 @@ def fit_noise(
         Out-of-sample.
     prior_rate : float
         Share of wrong labels to expect of a project nothing is known of, in (0, 1).
-    prior_rows : float
-        Imagined rows a class, above 0; few where classes err differently by nature.
     """
     n, n_classes = log_probs.shape
     some = slice(None, None, max(1, n // min(max(_VALUES // n_classes, _FEWEST_ROWS), _MOST_ROWS)))
-    tried = [
-        _expect(labels[some], log_probs[some], power, _SEARCH_ITERATIONS, prior_rows) for power in _EXPONENTS
-    ]
+    tried = [_expect(labels[some], log_probs[some], power, _SEARCH_ITERATIONS) for power in _EXPONENTS]
     exponent = _peak(np.log(_EXPONENTS), np.array([likelihood for _, _, likelihood in tried]))
     most = slice(None, None, max(1, n // max(_ALL_VALUES // n_classes, 8 * _FEWEST_ROWS)))
-    transitions, bias, _ = _expect(labels[most], log_probs[most], exponent, _ITERATIONS, prior_rows)
+    transitions, bias, _ = _expect(labels[most], log_probs[most], exponent, _ITERATIONS)
     model = NoiseModel(exponent, bias, transitions, 0.0)
     low = float(model.wrong(labels, log_probs).mean())
     high = max(confident_disagreement(labels, log_probs), low)
@@ -140,7 +124,7 @@ def confident_disagreement(labels: np.ndarray, log_probs: np.ndarray) -> float:
 
 
 def _expect(
-    labels: np.ndarray, log_probs: np.ndarray, exponent: float, iterations: int, prior_rows: float
+    labels: np.ndarray, log_probs: np.ndarray, exponent: float, iterations: int
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Transitions, bias and mean log-likelihood at one exponent."""
     from scipy.sparse import csr_matrix
@@ -161,12 +145,12 @@ def _expect(
         joint /= total
         counts = (given @ joint).T.astype(np.float64)
         rate = 1.0 - float(np.trace(counts)) / n
-        counts += prior_rows * ((1 - rate) * np.eye(n_classes) + rate * off)
+        counts += _PRIOR_ROWS * ((1 - rate) * np.eye(n_classes) + rate * off)
         transitions = counts / counts.sum(axis=1, keepdims=True)
         likelihood = float(np.log(total).mean())
         if iteration >= _FIXED_ITERATIONS:
             expected = q.sum(axis=0, dtype=np.float64) + _PRIOR_CLASS_ROWS
-            step = np.log(counts.sum(axis=1) - prior_rows + _PRIOR_CLASS_ROWS) - np.log(expected)
+            step = np.log(counts.sum(axis=1) - _PRIOR_ROWS + _PRIOR_CLASS_ROWS) - np.log(expected)
             bias = np.clip(bias + _BIAS_STEP * step, -_LARGEST_BIAS, _LARGEST_BIAS)
     return transitions, bias, likelihood
 
