@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from backend.cli.bars import steps
@@ -80,11 +79,7 @@ def drop_backbone(project_id: int) -> None:
 
 def _close(settings: Settings, project_id: int, message: str) -> None:
     """Write down that a person wants none; whoever is at one sees it and ends."""
-    record = read_training(settings, project_id)
-    closed = replace(
-        record, state="dropped", finished_at=time.time(), message=message, step="", done=0, total=0
-    )
-    tell_training(settings, project_id, closed)
+    tell_training(settings, project_id, read_training(settings, project_id).ended("dropped", message))
 
 
 def _wait_for_its_end(settings: Settings, project_id: int) -> None:

@@ -105,6 +105,12 @@ class TrainingRecord:
             put_off=self.put_off + 1, not_before=time.time() + pause,
         )  # fmt: skip
 
+    def ended(self, state: State, message: str) -> TrainingRecord:
+        """Return it as it is once it has ended."""
+        return replace(
+            self, state=state, message=message, finished_at=time.time(), step="", done=0, total=0
+        )  # fmt: skip
+
     def due(self, labels: int) -> bool:
         """Tell whether so many labels are worth a training without being asked: twice those of the last one."""
         return not self.open and labels >= max(FIRST_LABELS, 2 * self.labels)

@@ -97,9 +97,7 @@ def run_training(
                 f"given up after {ATTEMPTS} tries: its process ended in the middle each time, for want of memory "
                 "perhaps; see its log"
             )
-            ended = replace(
-                record, state="failed", message=why, finished_at=time.time(), step="", done=0, total=0
-            )
+            ended = record.ended("failed", why)
             tell_training(settings, project_id, ended)
             log.error("project %d: training: %s", project_id, why)
             clean(settings, project_id)
@@ -171,10 +169,13 @@ class _Training:
         CalledOff
             If this training is no longer what is asked for.
         """
+        self._put(replace(self.record, **changes))
+
+    def _put(self, record: TrainingRecord) -> None:
         self.require_asked()
-        self.record = replace(self.record, **changes)
+        self.record = record
         self._told = time.monotonic()
-        tell_training(self.settings, self.project_id, self.record)
+        tell_training(self.settings, self.project_id, record)
 
     def require_asked(self) -> None:
         """See that nobody has called it off, or asked for another one."""
@@ -195,7 +196,7 @@ class _Training:
 
     def end(self, state: State, message: str, **changes: Any) -> TrainingRecord:
         """Tell what came of it."""
-        self.tell(state=state, message=message, finished_at=time.time(), step="", done=0, total=0, **changes)
+        self._put(replace(self.record.ended(state, message), **changes))
         level = logging.ERROR if state == "failed" else logging.INFO
         log.log(level, "project %d: training: %s", self.project_id, message)
         return self.record

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from backend.finetuning.due import ask_if_due
 from backend.finetuning.record import read_training
-from backend.jobs.embedded import STOP_WITHIN, to_environment
+from backend.jobs.embedded import end_child, to_environment
 from backend.jobs.locks import training_lock
 from backend.settings import Settings
 
@@ -63,14 +63,7 @@ class ChildTrainings:
     def stop(self) -> None:
         """End the child; its training is taken up by the next worker."""
         child, self._child = self._child, None
-        if child is None or child.poll() is not None:
-            return
-        child.terminate()
-        try:
-            child.wait(STOP_WITHIN)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+        end_child(child, "a training")
 
     def _running(self) -> bool:
         if self._child is None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
-import uuid
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +54,9 @@ class SharedBackbones(BackboneStore):
     def load(self, name: str) -> Backbone:
         """Return a stored backbone, fetched once."""
         if is_backbone(name) and not (self.root / name / MANIFEST).is_file():
-            for file in (MODEL, MANIFEST):
-                self._fetch(name, file)
+            with suppress(Vanished):  # what is missing is told below, with what to do
+                for file in (MODEL, MANIFEST):
+                    self._objects.fetch_whole(f"{_FOLDER}/{name}/{file}", self.root / name / file)
             self._forget_old()
         return super().load(name)
 
@@ -81,15 +81,3 @@ class SharedBackbones(BackboneStore):
         for name in self.ids():
             if name not in there and (self.root / name).stat().st_mtime < old:
                 shutil.rmtree(self.root / name, ignore_errors=True)
-
-    def _fetch(self, name: str, file: str) -> None:
-        folder = self.root / name
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / f".{file}.{uuid.uuid4().hex}"
-        try:
-            self._objects.fetch(f"{_FOLDER}/{name}/{file}", draft)
-            os.replace(draft, folder / file)
-        except Vanished:
-            return  # `load` says what to do
-        finally:
-            draft.unlink(missing_ok=True)
