@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import uuid
@@ -12,6 +11,8 @@ from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
 from typing import Any
+
+from backend.status import replace_text
 
 MODEL, MANIFEST = "model.safetensors", "manifest.json"
 PUBLISHED = "published"
@@ -102,10 +103,7 @@ class BackboneStore:
         """
         if name is not None:
             self.load(name)
-        self.root.mkdir(parents=True, exist_ok=True)
-        draft = self.root / f".{PUBLISHED}.{uuid.uuid4().hex}"
-        draft.write_text(name or "", encoding="utf-8")
-        os.replace(draft, self.root / PUBLISHED)
+        replace_text(self.root / PUBLISHED, name or "")
 
     def load(self, name: str) -> Backbone:
         """Return a stored backbone.

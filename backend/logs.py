@@ -49,8 +49,10 @@ def log_fields(**fields: str | int) -> Iterator[None]:
 
 
 def note_field(name: str, value: str | int) -> None:
-    """Add a field that became known inside `log_fields`, until that ends."""
-    _fields.set({**_fields.get(_NONE), name: value})
+    """Add a field that became known inside `log_fields`, until that ends; outside it would never end."""
+    known = _fields.get(None)
+    if known is not None:
+        _fields.set({**known, name: value})
 
 
 def configure(settings: Settings, role: str) -> None:

@@ -182,7 +182,7 @@ class Settings(BaseSettings):
     job_timeout: int = Field(
         14400,
         ge=1,
-        description="With `REDIS_URL`: seconds after which one refresh is broken off and tried again; "
+        description="With `REDIS_URL`: seconds after which one refresh or training is broken off and tried again; "
         "vectors it has computed stay.",
     )
     data_root: Path | None = Field(

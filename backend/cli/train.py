@@ -38,7 +38,9 @@ def train(
     valid: Annotated[
         Path | None, typer.Option("--valid", metavar="DATASET", help="To validate on, instead of a part.")
     ] = None,
-    runs: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run folders.")] = Path("runs"),
+    runs: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of the run folders.", show_default="runs")
+    ] = None,
     resume: Annotated[
         Path | None, typer.Option("--resume", metavar="RUN", help="Take up a run that was stopped.")
     ] = None,
@@ -61,7 +63,7 @@ def train(
         bool, typer.Option("--force", help="With --project: publish it even if it is not better.")
     ] = False,
     drop: Annotated[
-        bool, typer.Option("--drop", help="With --project: go back to the setting EMBEDDER.")
+        bool, typer.Option("--drop", help="With --project: call it off, and go back to the setting EMBEDDER.")
     ] = False,
 ) -> None:
     """Train a classifier end to end, in a folder of its own: weights, metrics, curves, TensorBoard.
@@ -83,9 +85,21 @@ def train(
         if project is not None:
             if source or valid or resume or read_as or images or image_column or label_column:
                 raise Failure("a project has its own images: --project takes no dataset, and no --resume", 2)
+            if runs is not None:
+                raise Failure("a project's backbones are kept in MODEL_DIR: --project takes no --out", 2)
+            if skip_problems:
+                raise Failure("images of a project that cannot be used are left out: no --skip-problems", 2)
+            if allow_noncommercial:
+                raise Failure(
+                    "whoever does the training must know: set ALLOW_NONCOMMERCIAL=true instead of "
+                    "--allow-noncommercial",
+                    2,
+                )
             from backend.cli.train_project import drop_backbone, train_project
 
             if drop:
+                if force or config or settings or any(value not in (None, "") for value in named.values()):
+                    raise Failure("--drop trains nothing: it takes no configuration and no --force", 2)
                 drop_backbone(project)
             else:
                 train_project(project, load_config(config, settings, named), force=force)
@@ -116,7 +130,7 @@ def train(
                 chosen,
                 learn,
                 hold,
-                runs=runs,
+                runs=runs or Path("runs"),
                 skip_problems=skip_problems,
                 allow_noncommercial=allow_noncommercial,
                 begun=lambda path: console.print(f"run: {path}", highlight=False, soft_wrap=True),

@@ -67,6 +67,7 @@ class ErrandBook:
 
     def __init__(self, model_dir: Path) -> None:
         self.folder = model_dir / "errands"
+        self._ended: set[str] = set()
 
     def add(self, kind: str, ask: dict[str, Any]) -> Errand:
         """Write down a new errand; the oldest records beyond 200 are forgotten."""
@@ -100,7 +101,7 @@ class ErrandBook:
 
     def waiting(self) -> list[Errand]:
         """Return the errands that wait, by when they were asked for."""
-        return [errand for errand in self._all() if errand.state == "waiting"]
+        return [errand for errand in self._open() if errand.state == "waiting"]
 
     @contextmanager
     def held(self) -> Iterator[Callable[[], bool]]:
@@ -121,15 +122,24 @@ class ErrandBook:
             yield ask
 
     def _give_up(self) -> None:
-        for errand in self._all():
+        for errand in self._open():
             if errand.state == "running":
                 self.write(replace(errand, state="failed", error=STOPPED))
 
-    def _all(self) -> list[Errand]:
+    def _open(self) -> list[Errand]:
+        """Return the errands that have not ended; those that have, with results of megabytes, are read once."""
         found = []
-        for path in self.folder.glob("*.json") if self.folder.is_dir() else ():
+        ids = [path.stem for path in self.folder.glob("*.json")] if self.folder.is_dir() else []
+        self._ended.intersection_update(ids)
+        for errand_id in ids:
+            if errand_id in self._ended:
+                continue
             with suppress(UnknownErrand):  # forgotten since the folder was listed
-                found.append(self.read(path.stem))
+                errand = self.read(errand_id)
+                if errand.state in ("done", "failed"):
+                    self._ended.add(errand_id)
+                else:
+                    found.append(errand)
         return sorted(found, key=lambda errand: errand.at)
 
     def _path(self, errand_id: str) -> Path:

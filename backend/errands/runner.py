@@ -9,7 +9,7 @@ import sys
 import threading
 from dataclasses import replace
 
-from backend.errands.book import Errand, ErrandBook
+from backend.errands.book import STOPPED, Errand, ErrandBook
 from backend.jobs.embedded import to_environment
 from backend.settings import Settings
 
@@ -99,10 +99,6 @@ class ErrandRunner:
         code = self._child.wait()
         after = self.book.read(errand.id)
         if after.state in ("waiting", "running"):
-            why = (
-                "Lineup was stopped meanwhile; ask again"
-                if self._ending.is_set()
-                else f"its process ended with {code}"
-            )
+            why = STOPPED if self._ending.is_set() else f"its process ended with {code}"
             log.error("errand %s: %s", errand.id, why)
             self.book.write(replace(after, state="failed", error=why))

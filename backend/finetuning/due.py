@@ -24,6 +24,6 @@ def ask_if_due(settings: Settings, project_id: int, labels: int) -> bool:
     info = SnapshotStore.for_reading(settings.project_dir(project_id) / SNAPSHOT).get_meta("project")
     if info is None or find_kind(info["label_config"]).several:  # a backbone is trained on one class an image
         return False
-    ask_training(settings, project_id, {})
+    ask_training(settings, project_id, {}, labels=labels)
     log.info("project %d: %d labels: a training is asked for", project_id, labels)
     return True

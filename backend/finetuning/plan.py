@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from ml.training.holdout import hold_out
 FILE = "plan.json"
 # labels with which a training can begin: a fifth of fewer says nothing
 MIN_LABELS = 50
+# times as many labels as when it was made, from which on a plan is no longer gone on with
+_GROWN = 1.1
 
 
 class CannotTrain(ValueError):
@@ -42,6 +44,8 @@ class Plan:
     ----------
     asked : dict
         What the training was asked for: another one has another plan.
+    asked_at : float or None
+        When; see `backend.finetuning.record.TrainingRecord`.
     against : str or None
         The backbone that is published; None: the setting's.
     classes : list of str
@@ -54,9 +58,14 @@ class Plan:
         Whether it is only judged on.
     trained : list of bool
         Whether it is trained on: neither held out nor suspect.
+    groups : list of int
+        Near-duplicates have the same number.
+    labelled : int
+        Labelled images of the project, with a vector or without.
     """
 
     asked: dict[str, Any]
+    asked_at: float | None
     against: str | None
     classes: list[str]
     tasks: list[int]
@@ -65,20 +74,47 @@ class Plan:
     labels: list[int]
     held: list[bool]
     trained: list[bool]
+    groups: list[int]
+    labelled: int
 
     @property
     def suspects(self) -> int:
         """How many labels are left out because they are probably wrong."""
         return len(self.labels) - sum(self.held) - sum(self.trained)
 
+    def still_holds(self, snapshot: Snapshot, settings: Settings) -> bool:
+        """Tell whether a project's labels are those it was made of, but for a few new ones.
 
-def read_plan(folder: Path, asked: dict[str, Any], against: str | None) -> Plan | None:
+        A label that was corrected or taken back since must not be trained on.
+        """
+        if snapshot.info is None:
+            return False
+        kind = find_kind(snapshot.info.label_config)
+        if kind.several or list(kind.classes) != self.classes:
+            return False
+        targets = build_targets(snapshot, kind, settings.reviewers)
+        now = {
+            int(targets.ids[row]): (targets.uris[row], int(targets.labels[row]))
+            for row in np.flatnonzero(targets.labelled).tolist()
+        }
+        then = zip(self.tasks, self.uris, self.labels, strict=True)
+        return len(now) <= _GROWN * self.labelled and all(
+            now.get(task) == (uri, label) for task, uri, label in then
+        )
+
+
+def read_plan(
+    folder: Path, asked: dict[str, Any], asked_at: float | None, against: str | None
+) -> Plan | None:
     """Return the plan of a training that was begun, None where there is none or it was another one."""
     path = folder / FILE
     if not path.is_file():
         return None
-    plan = Plan(**json.loads(path.read_text(encoding="utf-8")))
-    return plan if plan.asked == asked and plan.against == against else None
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    if raw.keys() != {entry.name for entry in fields(Plan)}:  # another release's
+        return None
+    plan = Plan(**raw)
+    return plan if (plan.asked, plan.asked_at, plan.against) == (asked, asked_at, against) else None
 
 
 def write_plan(folder: Path, plan: Plan) -> None:
@@ -86,29 +122,53 @@ def write_plan(folder: Path, plan: Plan) -> None:
     replace_text(folder / FILE, json.dumps(asdict(plan)))
 
 
+def require_classes(project_id: int, classes: list[str], names: list[str] | None, number: int | None) -> None:
+    """See that classes a configuration names, or counts, are a project's.
+
+    Raises
+    ------
+    CannotTrain
+        If they are not.
+    """
+    if names is not None and set(names) != set(classes):
+        odd = ", ".join(sorted(set(names) ^ set(classes)))
+        raise CannotTrain(
+            f"project {project_id} has other classes than Dataset.names, which differ in: {odd}. Leave it out"
+        )
+    if number is not None and number != len(classes):
+        raise CannotTrain(
+            f"project {project_id} has {len(classes)} classes, Model.num_classes is {number}. Leave it out"
+        )
+
+
 def make_plan(
     settings: Settings,
     project_id: int,
     store: SnapshotStore,
+    base: EmbeddingParts,
     parts: EmbeddingParts,
     seen: set[str],
     asked: dict[str, Any],
+    asked_at: float | None,
     share: float,
 ) -> Plan:
     """Choose what to learn from: labelled images whose labels are not suspect, but for a part that is held out.
 
-    A backbone that was trained on a wrong label would defend it afterwards. Those held out stay in whether suspect or
-    not: suspicion is the published backbone's, and would take away what it gets wrong.
+    A backbone that was trained on a wrong label would defend it afterwards, and so would the one that is published
+    now: suspicion is judged on the setting's embedder, which has never seen a label. Those held out stay in whether
+    suspect or not, as suspicion would take away what is hard.
 
     Parameters
     ----------
     store : SnapshotStore
         The project as the last refresh read it.
+    base : EmbeddingParts
+        The setting's embedder.
     parts : EmbeddingParts
-        The published backbone.
+        The published backbone, which gets a vector of every image, too.
     seen : set of str
         Content digests of what it was trained on.
-    asked : dict
+    asked, asked_at
         As in `Plan`.
     share : float
         Of the images, to hold out.
@@ -132,7 +192,7 @@ def make_plan(
             "image. The loop goes on with EMBEDDER"
         )
     targets = build_targets(_labelled(snapshot, kind, settings), kind, settings.reviewers)
-    embedded = _embedded(project_id, store, parts, targets)
+    embedded = _embedded(project_id, store, base, targets)
     rows = np.flatnonzero(embedded.ok & targets.labelled)
     classes = np.unique(targets.labels[rows])
     if len(rows) < MIN_LABELS or len(classes) < 2:
@@ -160,16 +220,22 @@ def make_plan(
             f"project {project_id}: its backbone has seen all images that could be held out. Label more of them, or "
             f"begin anew: lineup train --project {project_id} --drop"
         )
+    uris = [str(targets.uris[row]) for row in rows.tolist()]
+    if parts.backbone is not None:
+        embed_contents(parts, project_id, list(zip(targets.ids[rows].tolist(), uris, keys, strict=True)))
     return Plan(
         asked,
+        asked_at,
         parts.backbone,
         list(kind.classes),
         targets.ids[rows].tolist(),
-        [str(targets.uris[row]) for row in rows.tolist()],
+        uris,
         keys,
         targets.labels[rows].tolist(),
         held.tolist(),
         (~held & ~suspect).tolist(),
+        looks.groups[rows].tolist(),
+        int(targets.labelled.sum()),
     )
 
 
@@ -181,7 +247,7 @@ def _labelled(snapshot: Snapshot, kind: Kind, settings: Settings) -> Snapshot:
 
 
 def _embedded(project_id: int, store: SnapshotStore, parts: EmbeddingParts, targets: Targets) -> Embedded:
-    """Return the vectors of labelled tasks as the loop has them; what is not there yet is left out."""
+    """Return the vectors of labelled tasks; what cannot be had now is left out."""
     contents = store.contents({uri for uri in targets.uris if uri})
     known = [contents.get(uri) if uri else None for uri in targets.uris]
     keys = [content.key if content else None for content in known]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import socket
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,10 +16,10 @@ import numpy as np
 
 from backend.embedding.parts import EmbeddingParts
 from backend.finetuning.embed import embed_contents
-from backend.finetuning.plan import FILE as PLAN
-from backend.finetuning.plan import Plan, make_plan, read_plan, write_plan
-from backend.finetuning.record import ATTEMPTS, TrainingRecord, read_training, tell_training
-from backend.jobs.base import LeaseLost, Stopped
+from backend.finetuning.leftovers import FOLDER, clean, clean_images
+from backend.finetuning.plan import Plan, make_plan, read_plan, require_classes, write_plan
+from backend.finetuning.record import ATTEMPTS, State, TrainingRecord, read_training, tell_training
+from backend.jobs.base import LeaseLost, QueueUnavailable, Stopped
 from backend.jobs.open import open_hints
 from backend.labelstudio.config import find_kind
 from backend.labelstudio.errors import LabelStudioError
@@ -28,6 +28,7 @@ from backend.logs import log_fields
 from backend.project import open_backbones, open_registry
 from backend.refresh import Refresher
 from backend.settings import Settings
+from backend.shared.bucket import SharedFolderError
 from backend.shared.folder import share
 from backend.snapshot import SNAPSHOT, SnapshotStore
 from backend.storage import explain, is_storage_error
@@ -41,12 +42,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FOLDER = "training"
 TELL_EVERY = 2.0
 # whatever else runs on the machine comes first
 NICENESS = 15
 
 Progress = Callable[[str, int, int], None]
+
+
+class CalledOff(Stopped):
+    """Somebody called the training off, or asked for another one."""
 
 
 def run_training(
@@ -55,6 +59,7 @@ def run_training(
     *,
     check: Callable[[], None] = lambda: None,
     progress: Progress = lambda step, done, total: None,
+    timeout: tuple[type[Exception], ...] | type[Exception] = (),
 ) -> TrainingRecord:
     """Do the training that a project's record asks for, or take it up where it was stopped.
 
@@ -67,6 +72,8 @@ def run_training(
         Raises `Stopped` or `LeaseLost` where the training must not go on; it stays open then.
     progress : callable
         Told of the step and how many of how many are done.
+    timeout : type of Exception
+        What breaks it off after `JOB_TIMEOUT`.
 
     Returns
     -------
@@ -76,46 +83,57 @@ def run_training(
     Raises
     ------
     Stopped, LeaseLost
-        From ``check``.
+        From ``check``; `CalledOff` where it is no longer asked for.
     Exception
-        Whatever made it fail.
+        Whatever made it fail. What passes by itself (Label Studio or the disk is away, time is up) puts it off: what is
+        done is kept, and it does not count as a try.
     """
     record = read_training(settings, project_id)
     if not record.open:
         return record
     with log_fields(project=project_id, job="training"):
         if record.attempts >= ATTEMPTS:
-            why = record.message or "its process ended in the middle, for want of memory perhaps; see its log"
-            why = f"given up after {ATTEMPTS} tries: {why}"
-            return _end(settings, project_id, record, "failed", why)
+            why = (
+                f"given up after {ATTEMPTS} tries: its process ended in the middle each time, for want of memory "
+                "perhaps; see its log"
+            )
+            ended = record.ended("failed", why)
+            tell_training(settings, project_id, ended)
+            log.error("project %d: training: %s", project_id, why)
+            clean(settings, project_id)
+            return ended
         training = _Training(settings, project_id, record, check, progress)
         try:
             return training.run()
+        except CalledOff:
+            log.info("project %d: the training is no longer asked for", project_id)
+            clean(settings, project_id)
+            raise
         except (Stopped, LeaseLost):
-            log.info("project %d: training put off", project_id)
-            training.tell(state="waiting", attempts=record.attempts)
+            training.let_wait(replace(training.record, state="waiting", attempts=record.attempts))
+            raise
+        except KeyboardInterrupt:
+            training.end("stopped", "stopped by a person; asked for again, it goes on", attempts=0)
+            raise
+        except timeout:
+            why = (
+                f"broken off after JOB_TIMEOUT={settings.job_timeout} seconds: {training.record.step or 'starting'}. "
+                "It goes on where it was; a larger JOB_TIMEOUT spares the break"
+            )
+            training.let_wait(training.record.postponed(record.attempts, why))
             raise
         except Exception as error:
-            # it may be well in a moment: what was done is kept for the next try
-            if isinstance(error, LabelStudioError) or is_storage_error(error):
-                training.tell(state="waiting", message=explain(error))
+            if _passes(error):  # what was done is kept for the next try
+                training.let_wait(training.record.postponed(record.attempts, explain(error)))
             else:
-                _end(settings, project_id, training.record, "failed", explain(error))
-                training.clean()
+                training.end("failed", explain(error))
+                clean(settings, project_id)
             raise
 
 
-def _end(
-    settings: Settings, project_id: int, record: TrainingRecord, state: Any, message: str, **more: Any
-) -> TrainingRecord:
-    ended = replace(
-        record, state=state, message=message, finished_at=time.time(), step="", done=0, total=0, **more
-    )
-    tell_training(settings, project_id, ended)
-    log.log(
-        logging.ERROR if state == "failed" else logging.INFO, "project %d: training: %s", project_id, message
-    )
-    return ended
+def _passes(error: Exception) -> bool:
+    """Tell whether it may be well in a moment."""
+    return isinstance(error, LabelStudioError | SharedFolderError) or is_storage_error(error)
 
 
 class _Training:
@@ -144,21 +162,54 @@ class _Training:
         )
 
     def tell(self, **changes: Any) -> None:
-        """Let everybody know how far it is."""
-        self.record = replace(self.record, **changes)
+        """Let everybody know how far it is.
+
+        Raises
+        ------
+        CalledOff
+            If this training is no longer what is asked for.
+        """
+        self._put(replace(self.record, **changes))
+
+    def _put(self, record: TrainingRecord) -> None:
+        self.require_asked()
+        self.record = record
         self._told = time.monotonic()
-        tell_training(self.settings, self.project_id, self.record)
+        tell_training(self.settings, self.project_id, record)
+
+    def require_asked(self) -> None:
+        """See that nobody has called it off, or asked for another one."""
+        now = read_training(self.settings, self.project_id)
+        if not now.open or now.asked_at != self.record.asked_at:
+            raise CalledOff(f"project {self.project_id}: the training is no longer asked for")
+
+    def let_wait(self, record: TrainingRecord) -> None:
+        """Tell that it goes on later; where that cannot be told, whoever looks finds it begun and not ended."""
+        log.info("project %d: training put off: %s", self.project_id, record.message or "stopped")
+        try:
+            now = read_training(self.settings, self.project_id)
+            # without the lease another worker may be at it by now
+            if now.open and (now.asked_at, now.worker) == (record.asked_at, record.worker):
+                tell_training(self.settings, self.project_id, record)
+        except OSError as error:
+            log.warning("project %d: that its training waits cannot be told: %s", self.project_id, error)
+
+    def end(self, state: State, message: str, **changes: Any) -> TrainingRecord:
+        """Tell what came of it."""
+        self._put(replace(self.record.ended(state, message), **changes))
+        level = logging.ERROR if state == "failed" else logging.INFO
+        log.log(level, "project %d: training: %s", self.project_id, message)
+        return self.record
 
     def report(self, step: str, done: int, total: int) -> None:
         """Tell of the progress now and then; raises where the training is to end."""
         self._check()
         self._progress(step, done, total)
         if step != self.record.step or time.monotonic() - self._told >= TELL_EVERY:
-            self.tell(step=step, done=done, total=total)
-
-    def clean(self) -> None:
-        """Remove what only a training that goes on needs."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+            try:
+                self.tell(step=step, done=done, total=total)
+            except OSError as error:  # of mere progress
+                log.warning("project %d: how far its training is cannot be told: %s", self.project_id, error)
 
     def run(self) -> TrainingRecord:
         """Do it."""
@@ -170,16 +221,18 @@ class _Training:
         store = self._store()
         # a kill after the switch: the plan says what the new one was to be compared with
         against = self.backbones.published()
-        if self.record.backbone is not None and against == self.record.backbone and self._begun():
-            return self._done("published", self.record.message or "published")
+        if self.record.backbone is not None and against == self.record.backbone:
+            told = self.record.message
+            return self._done("published", told if told.startswith("published") else "published")
         parts = self.refresher.parts(self.project_id, against)
         # with the backbone that is fine-tuned the images held out must be unseen: begin with the setting's
         config = complete(TrainingConfig.model_validate(self.record.config), self.refresher.embedder.name)
         asked = config.model_dump(mode="json", by_alias=True)
-        plan = read_plan(self.folder, asked, against)
-        if plan is None:
-            self.clean()
+        plan = read_plan(self.folder, asked, self.record.asked_at, against)
+        if plan is None or not plan.still_holds(store.load(), self.settings):
+            clean(self.settings, self.project_id)
             plan = self._plan(store, parts, asked, config.dataset.valid_share)
+            require_classes(self.project_id, plan.classes, config.dataset.names, config.model.num_classes)
             write_plan(self.folder, plan)
         self.tell(labels=len(plan.labels))
         tuned = self._tune(config, plan)
@@ -196,6 +249,7 @@ class _Training:
             np.flatnonzero(trained & usable),
             np.flatnonzero(held & usable),
             len(plan.classes),
+            groups=np.array(plan.groups)[rows],
             seed=config.training.seed,
         )
         self.tell(before=comparison.before, after=comparison.after)
@@ -204,9 +258,6 @@ class _Training:
             return self._done("kept", f"not better, not published: {comparison.text()}; {left}")
         forced = "" if comparison.better else "not better, but --force: "
         return self._publish(plan, tuned, config, comparison, f"{forced}{comparison.text()}; {left}", store)
-
-    def _begun(self) -> bool:
-        return (self.folder / PLAN).is_file()
 
     def _store(self) -> SnapshotStore:
         if shared := share(self.settings):
@@ -217,7 +268,10 @@ class _Training:
         seen = (
             set(self.backbones.load(parts.backbone).manifest["trained_on"]) if parts.backbone else set[str]()
         )
-        return make_plan(self.settings, self.project_id, store, parts, seen, asked, held)
+        base = self.refresher.parts(self.project_id, None)
+        return make_plan(
+            self.settings, self.project_id, store, base, parts, seen, asked, self.record.asked_at, held
+        )
 
     def _tune(self, config: TrainingConfig, plan: Plan) -> Tuned:
         from ml.training.tune import tune_backbone
@@ -267,6 +321,7 @@ class _Training:
             parts, self.project_id, items, lambda done, total: self.report("embedding", done, total)
         )
         self._check()
+        self.require_asked()
         if self.backbones.published() != plan.against:  # a person's word, by `lineup rollback`
             return self._done("kept", "not published: the project went over to another backbone meanwhile")
         self.backbones.publish(name)
@@ -285,14 +340,21 @@ class _Training:
             if uri and uri in contents and contents[uri].key
         ]
 
-    def _done(self, state: str, message: str) -> TrainingRecord:
+    def _done(self, state: State, message: str) -> TrainingRecord:
+        ended = self.end(state, message)
+        if state == "kept":  # --force publishes it yet
+            clean_images(self.settings, self.project_id)
+        else:
+            clean(self.settings, self.project_id)
         if state == "published":
-            open_hints(self.settings).add(self.project_id, "backbone")
-            registry = open_registry(self.settings, self.project_id)
-            used = {registry.manifest(version).get("backbone") for version in registry.ids()}
-            self.backbones.prune({name for name in used if name})
-        ended = _end(self.settings, self.project_id, self.record, state, message)
-        self.clean()
+            try:
+                open_hints(self.settings).add(self.project_id, "backbone")
+                registry = open_registry(self.settings, self.project_id)
+                used = {registry.manifest(version).get("backbone") for version in registry.ids()}
+                self.backbones.prune({name for name in used if name})
+            except (OSError, sqlite3.Error, QueueUnavailable) as error:
+                # it is published all the same: the next look at the project finds it, the next training prunes
+                log.warning("project %d: after its training: %s", self.project_id, error)
         return ended
 
 

@@ -38,6 +38,19 @@ def to_environment(settings: Settings) -> dict[str, str]:
     return {**environment, "MODEL_DIR": settings.model_name}
 
 
+def end_child(child: subprocess.Popen[bytes] | None, what: str) -> None:
+    """End a child process: ask first, then insist."""
+    if child is None or child.poll() is not None:
+        return
+    child.terminate()
+    try:
+        child.wait(STOP_WITHIN)
+    except subprocess.TimeoutExpired:
+        log.warning("%s (pid %d) does not end; killing it", what, child.pid)
+        child.kill()
+        child.wait()
+
+
 class EmbeddedWorker:
     """Runs the refreshes in a child process; a `RefreshQueue`.
 
@@ -91,20 +104,12 @@ class EmbeddedWorker:
         self._watcher.start()
 
     def stop(self) -> None:
-        """End the child: ask first, then insist."""
+        """End the child."""
         self._ending.set()
         if self._watcher:
             self._watcher.join()
         child, self._child = self._child, None
-        if child is None or child.poll() is not None:
-            return
-        child.terminate()
-        try:
-            child.wait(STOP_WITHIN)
-        except subprocess.TimeoutExpired:
-            log.warning("the worker (pid %d) does not end; killing it", child.pid)
-            child.kill()
-            child.wait()
+        end_child(child, "the worker")
 
     def _spawn(self) -> None:
         environment = os.environ | to_environment(self.settings)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from backend.finetuning.due import ask_if_due
 from backend.finetuning.record import read_training
-from backend.jobs.embedded import STOP_WITHIN, to_environment
+from backend.jobs.embedded import end_child, to_environment
 from backend.jobs.locks import training_lock
 from backend.settings import Settings
 
@@ -51,25 +51,19 @@ class ChildTrainings:
 
     def step(self) -> None:
         """Start a training that is asked for, or that a killed process has left, if none runs."""
-        if time.monotonic() < self._next or self._running():
+        # first of all: what has just ended badly sets the time of the next look
+        if self._running() or time.monotonic() < self._next:
             return
         self._next = time.monotonic() + LOOK_EVERY
         for project_id in self._known_projects():
-            if read_training(self.settings, project_id).open and self._free(project_id):
+            if read_training(self.settings, project_id).ready and self._free(project_id):
                 self._spawn(project_id)
                 return
 
     def stop(self) -> None:
         """End the child; its training is taken up by the next worker."""
         child, self._child = self._child, None
-        if child is None or child.poll() is not None:
-            return
-        child.terminate()
-        try:
-            child.wait(STOP_WITHIN)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+        end_child(child, "a training")
 
     def _running(self) -> bool:
         if self._child is None:

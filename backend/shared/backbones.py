@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import uuid
+import time
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from backend.shared.bucket import Vanished
 from backend.shared.project import SharedProject
 
 _FOLDER = "backbones"
+# seconds after which a backbone that is only here is none that is just being stored
+_OLD = 3600.0
 
 
 class SharedBackbones(BackboneStore):
@@ -52,30 +54,30 @@ class SharedBackbones(BackboneStore):
     def load(self, name: str) -> Backbone:
         """Return a stored backbone, fetched once."""
         if is_backbone(name) and not (self.root / name / MANIFEST).is_file():
-            for file in (MODEL, MANIFEST):
-                self._fetch(name, file)
+            with suppress(Vanished):  # what is missing is told below, with what to do
+                for file in (MODEL, MANIFEST):
+                    self._objects.fetch_whole(f"{_FOLDER}/{name}/{file}", self.root / name / file)
+            self._forget_old()
         return super().load(name)
 
     def prune(self, keep: Collection[str]) -> list[str]:
         """Delete all backbones but these and the published one, here and there; return what went."""
         served = self.published()
-        names = [entry.name for entry in self._objects.list(_FOLDER)]
-        there = {name.split("/")[0] for name in names if "/" in name}
-        gone = sorted(there - set(keep) - {served})
+        gone = sorted(self._there() - set(keep) - {served})
         self._objects.delete(f"{_FOLDER}/{name}/{file}" for name in gone for file in (MANIFEST, MODEL))
         for name in self.ids():
             if name not in keep and name != served:
                 shutil.rmtree(self.root / name)
         return gone
 
-    def _fetch(self, name: str, file: str) -> None:
-        folder = self.root / name
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / f".{file}.{uuid.uuid4().hex}"
-        try:
-            self._objects.fetch(f"{_FOLDER}/{name}/{file}", draft)
-            os.replace(draft, folder / file)
-        except Vanished:
-            return  # `load` says what to do
-        finally:
-            draft.unlink(missing_ok=True)
+    def _there(self) -> set[str]:
+        """Return those of which anything is stored there."""
+        names = [entry.name for entry in self._objects.list(_FOLDER)]
+        return {name.split("/")[0] for name in names if "/" in name}
+
+    def _forget_old(self) -> None:
+        """Delete backbones here that are not stored there any more."""
+        there, old = self._there(), time.time() - _OLD
+        for name in self.ids():
+            if name not in there and (self.root / name).stat().st_mtime < old:
+                shutil.rmtree(self.root / name, ignore_errors=True)

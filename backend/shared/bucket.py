@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
 import time
+import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +127,22 @@ class Bucket:
             If there is none.
         """
         self._ask("read", lambda: self._fs.get_file(self._path(name), str(target)), name)
+
+    def fetch_whole(self, name: str, target: Path) -> None:
+        """Copy an object into a file that appears whole or not at all; its folder is created.
+
+        Raises
+        ------
+        Vanished
+            If there is none.
+        """
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        try:
+            self.fetch(name, draft)
+            os.replace(draft, target)
+        finally:
+            draft.unlink(missing_ok=True)
 
     def push(self, source: Path, name: str) -> None:
         """Write a file as an object in one step, however large it is, with little of it in memory."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import time
-import uuid
 from pathlib import Path
 
 from backend.registry import UNTRAINED, Version, VersionNotFound, VersionRegistry, is_version
@@ -134,14 +132,7 @@ class SharedRegistry(VersionRegistry):
         )
 
     def _fetch(self, version_id: str, name: str) -> None:
-        folder = self.root / version_id
-        folder.mkdir(parents=True, exist_ok=True)
-        tmp = folder / f".{name}.{uuid.uuid4().hex}"
-        try:
-            self._objects.fetch(f"versions/{version_id}/{name}", tmp)
-            os.replace(tmp, folder / name)
-        finally:
-            tmp.unlink(missing_ok=True)
+        self._objects.fetch_whole(f"versions/{version_id}/{name}", self.root / version_id / name)
 
     def _serve_here(self, version_id: str) -> None:
         """Remember here what is served, for the time when the store is away."""

@@ -41,10 +41,10 @@ def audit_by_training(
 ) -> Findings:
     """Audit a dataset by ``Dataset.num_folds`` networks, each trained without the images it judges.
 
-    The out-of-fold probabilities of all folds, joined, are what labels are judged by, tempered by one number: networks
-    that were trained to the end are too sure. Near-duplicates are in one fold. Frozen vectors give what is not about
-    labels (near-duplicates, outliers, neighbours, the map), and the disagreement is that of the network with the
-    models of the fast mode.
+    A small dataset is split and judged several times (``Dataset.num_repeats``). The out-of-fold probabilities, joined,
+    are what labels are judged by, tempered by one number: networks that were trained to the end are too sure.
+    Near-duplicates are in one fold. Frozen vectors give what is not about labels (near-duplicates, outliers,
+    neighbours, the map), and the disagreement is that of the networks with the models of the fast mode.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def audit_by_training(
         skip_problems=skip_problems,
         allow_noncommercial=allow_noncommercial,
         cache=cache,
-        report=lambda fold: _told(fold, config, progress, step),
+        report=lambda number, networks: _told(number, networks, config.training.epochs, progress, step),
         decoded=progress,
     )
     step("judging")
@@ -103,26 +103,25 @@ def _evidence(joined: OutOfFold, embedded: Embedded, network: str) -> Evidence:
     log_probs = np.log(np.maximum(joined.probabilities, _TINY))
     log_probs /= np.float32(fit_temperature(log_probs[rows], joined.targets[rows]))
     frozen = learn_from_vectors(embedded.vectors, joined.targets, len(joined.classes), embedded.keys)
-    number = int(joined.fold.max()) + 1
+    number = joined.repeats * joined.folds
     return take_predictions(
         softmax(log_probs),
         embedded.vectors,
         joined.targets,
         embedded.keys,
         joined.fold[rows],
-        method=f"{number} networks ({network}), each trained on the other {number - 1} of {number} folds",
+        method=f"{number} networks ({network}), each trained on the other {joined.folds - 1} of {joined.folds} folds",
         members=[log_probs[rows], np.log(np.maximum(frozen.probs[rows], _TINY))],
     )
 
 
-def _told(fold: int, config: TrainingConfig, progress: Progress, step: Callable[[str], None]) -> Report:
-    """Return what tells of a fold's progress as a part of that of all folds."""
-    folds, epochs = config.dataset.num_folds, config.training.epochs
-    if fold == 0:
-        step(f"training {folds} networks, {epochs} epochs each")
+def _told(number: int, networks: int, epochs: int, progress: Progress, step: Callable[[str], None]) -> Report:
+    """Return what tells of one network's progress as a part of that of all."""
+    if number == 0:
+        step(f"training {networks} networks, {epochs} epochs each")
 
     def report(now: TrainingProgress) -> None:
-        done = fold * epochs * now.steps + (now.epoch - 1) * now.steps + now.step
-        progress(done, folds * epochs * now.steps)
+        done = number * epochs * now.steps + (now.epoch - 1) * now.steps + now.step
+        progress(done, networks * epochs * now.steps)
 
     return report

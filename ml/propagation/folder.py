@@ -111,11 +111,14 @@ def finish_folder(folder: Path, answers: Embedded, embed: Callable[[list[Example
     """
     classes = list(_read_report(folder, "classes"))
     labelled = embed(_read_part(folder, LABELLED))
-    asked = embed(_read_part(folder, TO_LABEL))
-    pool = embed([one for name in (TO_LABEL, PROPAGATED, LEFT) for one in _read_part(folder, name)])
+    asked = _read_part(folder, TO_LABEL)
+    pool = embed([*asked, *_read_part(folder, PROPAGATED), *_read_part(folder, LEFT)])
     encode(answers.examples, classes)
     label_of = {key: str(one.label) for key, one in zip(answers.keys, answers.examples, strict=True)}
-    if not label_of.keys() & set(asked.keys):
+    wanted = set(map(id, asked))
+    if not any(
+        key in label_of for key, one in zip(pool.keys, pool.examples, strict=True) if id(one) in wanted
+    ):
         raise DatasetError(f"none of the {len(answers)} answers is of an image in {folder / TO_LABEL}")
     answered = np.array([key in label_of for key in pool.keys], dtype=bool)
     persons = [

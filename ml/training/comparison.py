@@ -27,10 +27,10 @@ class Comparison:
     before, after : dict of str to float
         ``macro_f1``, ``accuracy`` and ``log_loss`` of each.
     f1_gain, f1_error : float
-        How much macro F1 the second has more, and the standard error of that over bootstrap samples of the images
-        (Efron, Annals of Statistics 7, 1979), both judged on the same sample each time.
+        How much macro F1 the second has more, and the standard error of that over bootstrap samples of the groups of
+        images (Efron, Annals of Statistics 7, 1979), both judged on the same sample each time.
     loss_gain, loss_error : float
-        How much less log-loss an image it has, and the standard error of that mean.
+        How much less log-loss an image it has, and the standard error of that mean, by the sums of the groups.
     """
 
     held: int
@@ -65,6 +65,7 @@ def compare_backbones(
     held: np.ndarray,
     n_classes: int,
     *,
+    groups: np.ndarray | None = None,
     seed: int = 0,
 ) -> Comparison:
     """Fit `ml.learners.choices` to some rows on the vectors of either backbone, and judge it on others.
@@ -79,6 +80,9 @@ def compare_backbones(
     train, held : ndarray of int
         Rows to fit to, and to judge on.
     n_classes : int
+    groups : ndarray of int, shape (n,), optional
+        Near-duplicates have the same number: they are right or wrong together, so that ten of them say no more than
+        one. Default: each image for itself.
     seed : int
         Of the bootstrap.
 
@@ -96,13 +100,16 @@ def compare_backbones(
     losses = [-np.log(np.maximum(one[np.arange(len(held)), truth], 1e-12)) for one in probs]
     rng = np.random.default_rng(seed)
     predicted = [one.argmax(axis=1) for one in probs]
-    draws = rng.integers(0, len(held), (_DRAWS, len(held)))
-    gains = [
-        _macro_f1(truth[rows], predicted[1][rows], n_classes)
-        - _macro_f1(truth[rows], predicted[0][rows], n_classes)
-        for rows in draws
-    ]
+    known, group = np.unique(held if groups is None else groups[held], return_inverse=True)
+    gains = []
+    for drawn in rng.integers(0, len(known), (_DRAWS, len(known))):
+        times = np.bincount(drawn, minlength=len(known))[group]
+        gains.append(
+            _macro_f1(truth, predicted[1], times, n_classes)
+            - _macro_f1(truth, predicted[0], times, n_classes)
+        )
     saved = losses[0] - losses[1]
+    spread = np.bincount(group, saved - saved.mean())
     first, second = ({name: float(found[name]) for name in _SCORES} for found in scores)
     return Comparison(
         len(held),
@@ -111,13 +118,19 @@ def compare_backbones(
         second["macro_f1"] - first["macro_f1"],
         float(np.std(gains)),
         float(saved.mean()),
-        float(saved.std(ddof=1) / np.sqrt(len(held))) if len(held) > 1 else np.inf,
+        float(np.sqrt((spread**2).sum() * len(known) / (len(known) - 1)) / len(held))
+        if len(known) > 1
+        else np.inf,
     )
 
 
-def _macro_f1(truth: np.ndarray, predicted: np.ndarray, n_classes: int) -> float:
-    """F1 averaged over the classes there are, as in `judge_classifier`, which is too slow for hundreds of samples."""
-    given, said = np.bincount(truth, minlength=n_classes), np.bincount(predicted, minlength=n_classes)
-    right = np.bincount(truth[truth == predicted], minlength=n_classes)
+def _macro_f1(truth: np.ndarray, predicted: np.ndarray, times: np.ndarray, n_classes: int) -> float:
+    """F1 averaged over the classes there are, as in `judge_classifier`, which is too slow for hundreds of samples.
+
+    ``times`` says how often the sample has each image.
+    """
+    given = np.bincount(truth, times, minlength=n_classes)
+    said = np.bincount(predicted, times, minlength=n_classes)
+    right = np.bincount(truth, times * (truth == predicted), minlength=n_classes)
     there = given + said > 0
     return float((2 * right[there] / (given + said)[there]).mean())

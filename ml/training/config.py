@@ -103,6 +103,11 @@ class DatasetBlock(Block):
     """What it is trained on."""
 
     num_folds: int = Field(5, ge=2, description="of an audit by training")
+    num_repeats: int | None = Field(
+        None,
+        ge=1,
+        description="splits into folds, whose networks' opinions are averaged; absent: 3 up to 2,000 labels, then 1",
+    )
     dataset_path: Path | None = Field(None, description="used where no dataset is given with the command")
     names: list[str] | None = Field(
         None, description="the classes, in order; a mapping of number to name too"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -157,7 +158,8 @@ def _require_room(path: Path, shape: tuple[int, ...]) -> None:
     needed, free = int(np.prod(shape, dtype=np.int64)), shutil.disk_usage(path.parent).free
     if needed + _SPARE > free:
         raise OSError(
+            errno.ENOSPC,
             f"{shape[0]:,} images of {shape[1]} x {shape[2]} pixels take {needed / 1e9:.1f} GB in {path.parent}, which "
-            f"has {free / 1e9:.1f} GB left: make room, take another folder (--out of a training, --cache of an audit), "
-            "or train on a smaller Dataset.transform.resize"
+            f"has {free / 1e9:.1f} GB left: make room, have it done in another folder, or train on a smaller "
+            "Dataset.transform.resize",
         )

@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from pathlib import Path
 
 import pytest
@@ -33,6 +33,14 @@ def test_a_line_names_time_level_process_and_logger() -> None:
     assert line.endswith(" WARNING worker backend.x: task 7: gone")
     assert line[10] == "T"
     assert line.split(" ")[0].endswith("+00:00")
+
+
+def test_a_field_outside_of_what_it_belongs_to_is_on_no_line() -> None:
+    def noted() -> str:
+        note_field("version", "choices-1-aaaaaaaa")
+        return text("done")
+
+    assert Context().run(noted).endswith("backend.x: done")
 
 
 def test_json_lines_have_the_fields_of_what_they_belong_to() -> None:

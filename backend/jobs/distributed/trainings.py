@@ -10,8 +10,10 @@ from typing import Any
 
 from redis import Redis
 from rq import worker_registration
+from rq.timeouts import JobTimeoutException
 
 from backend.finetuning.due import ask_if_due
+from backend.finetuning.leftovers import clean_ended
 from backend.finetuning.record import read_training
 from backend.jobs.base import LeaseLost, QueueUnavailable, Stopped
 from backend.jobs.distributed.jobs import FAILURE_TTL, RESULT_TTL, TRAIN, queue
@@ -104,7 +106,9 @@ class QueuedTrainings:
             return
         self._next = time.monotonic() + LOOK_EVERY
         for project_id in known_projects():
-            if read_training(self.settings, project_id).open and self.enqueue(project_id):
+            record = read_training(self.settings, project_id)
+            clean_ended(self.settings, project_id, record)
+            if record.ready and self.enqueue(project_id):
                 log.info("project %d: a training is taken up", project_id)
 
     def train(self, project_id: int) -> dict[str, Any]:
@@ -133,7 +137,7 @@ class QueuedTrainings:
             if not held:
                 return {"project": project_id, "outcome": "busy"}
             try:
-                record = run_training(self.settings, project_id, check=check)
-            except (Stopped, LeaseLost):
+                record = run_training(self.settings, project_id, check=check, timeout=JobTimeoutException)
+            except (Stopped, LeaseLost, JobTimeoutException):
                 return {"project": project_id, "outcome": "put off"}
         return {"project": project_id, "outcome": record.state}

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rq.timeouts import JobTimeoutException
 
 from backend.finetuning.due import ask_if_due
 from backend.finetuning.record import TrainingRecord, ask_training, read_training, tell_training
@@ -39,7 +40,12 @@ def test_only_where_it_is_switched_on_and_for_one_class_an_image(tmp_path: Path)
     assert not ask_if_due(off, 7, 500)
     assert ask_if_due(auto, 7, 500)
     assert not ask_if_due(auto, 7, 500), "it is asked for already"
-    assert read_training(auto, 7).state == "waiting"
+    record = read_training(auto, 7)
+    assert (record.state, record.labels) == ("waiting", 500)
+    tell_training(auto, 7, replace(record, state="failed"))
+    assert not ask_if_due(auto, 7, 600), (
+        "what fails before it has counted the labels is not asked for each time"
+    )
     make_project(auto, 8, LABEL_CONFIG.replace('name="order"', 'name="order" choice="multiple"'))
     assert not ask_if_due(auto, 8, 500)
 
@@ -52,7 +58,13 @@ def test_asking_again_goes_on_unless_for_something_else(settings: Settings) -> N
     )
     again = ask_training(settings, 7, config)
     assert (again.state, again.attempts, again.backbone) == ("waiting", 0, "tuned-000000000000")
+    tell_training(settings, 7, again.postponed(0, "away"))
+    assert ask_training(settings, 7, config).ready
+    tell_training(settings, 7, replace(again, state="stopped", finished_at=1.0))
+    on = ask_training(settings, 7, config)
+    assert (on.state, on.asked_at, on.finished_at) == ("waiting", first.asked_at, None)
     other = ask_training(settings, 7, config, force=True)
+    assert other.asked_at != first.asked_at
     assert (other.backbone, other.labels, other.force) == (None, 120, True)
 
 
@@ -105,3 +117,23 @@ def test_one_job_a_project(tmp_path: Path, redis_server: RedisServer) -> None:
     ask_training(settings, 10, {})
     trainings.look(lambda: [9, 10])
     assert set(queue(connection, "train").get_job_ids()) == {"train-7", "train-10"}
+
+
+def test_a_job_whose_time_is_up_is_put_off(
+    tmp_path: Path, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make_settings(tmp_path, redis_url=redis_server.url)
+    make_project(settings, 7)
+    ask_training(settings, 7, {})
+
+    def time_is_up(lease: Lease) -> None:
+        raise JobTimeoutException("14400 seconds")
+
+    monkeypatch.setattr(Lease, "check", time_is_up)
+    connection = link(settings, 5.0)
+    trainings = QueuedTrainings(settings, connection, "one")
+    assert trainings.train(7) == {"project": 7, "outcome": "put off"}
+    record = read_training(settings, 7)
+    assert (record.state, record.attempts) == ("waiting", 0)
+    trainings.look(lambda: [7])
+    assert queue(connection, "train").get_job_ids() == [], "after a pause"

@@ -15,17 +15,21 @@ from typing import Any
 
 import pytest
 
+from backend.embedding import Embedded
+from backend.finetuning.leftovers import FOLDER
 from backend.finetuning.plan import CannotTrain
 from backend.finetuning.record import ATTEMPTS, ask_training, read_training, tell_training
 from backend.finetuning.run import run_training
-from backend.jobs.base import Stopped
+from backend.jobs.base import QueueUnavailable, Stopped
 from backend.jobs.embedded import to_environment
 from backend.jobs.open import open_hints
+from backend.judging import judge_labels
 from backend.predict import Predictor
 from backend.project import open_backbones, open_registry, pin
+from backend.refresh import Refresher
 from backend.settings import Settings
 from demo.label_studio import LabelStudioServer
-from tests.backend.finetuning.scene import LABEL_CONFIG, SMALL, Scene, make_scene, uri
+from tests.backend.finetuning.scene import LABEL_CONFIG, SMALL, Scene, choice, make_scene, uri
 from tests.backend.trained import make_project
 from tests.ml.training.dominoes import CLASSES
 
@@ -81,7 +85,16 @@ def test_a_better_backbone_is_published_and_all_follow(scene: Scene) -> None:
     assert run_training(scene.settings, scene.project) == record
 
 
-def test_what_is_held_out_and_what_is_suspect_is_not_trained_on(scene: Scene) -> None:
+def test_what_is_held_out_and_what_is_suspect_is_not_trained_on(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged_on: list[int] = []
+
+    def judge(targets: Any, embedded: Embedded, *others: Any) -> Any:
+        judged_on.append(embedded.vectors.shape[1])
+        return judge_labels(targets, embedded, *others)
+
+    monkeypatch.setattr("backend.finetuning.plan.judge_labels", judge)
     record = scene.train()
     assert record.backbone is not None
     manifest = open_backbones(scene.settings, scene.project).load(record.backbone).manifest
@@ -92,6 +105,8 @@ def test_what_is_held_out_and_what_is_suspect_is_not_trained_on(scene: Scene) ->
     again = scene.train(Training={**SMALL["Training"], "seed": 3})
     assert again.state in ("kept", "published")
     assert again.before["macro_f1"] > 0.8
+    # by the setting's embedder: the one that learned a wrong label would find it right
+    assert judged_on == [Refresher(scene.settings).embedder.dim] * 2
     if again.backbone:
         second = open_backbones(scene.settings, scene.project).load(again.backbone).manifest
         assert second["against"] == record.backbone
@@ -112,8 +127,16 @@ def test_what_is_not_better_is_not_published_unless_forced(scene: Scene) -> None
     assert "not better" in record.message
     assert scene.backbone() == good
     assert not scene.refresh().learned
-    forced = scene.train(force=True, **hopeless)
+    steps: list[str] = []
+    left = scene.settings.project_dir(scene.project) / FOLDER
+    assert left.exists()
+    assert not list(left.glob("images*"))
+    ask_training(scene.settings, scene.project, {**SMALL, **hopeless}, force=True)
+    forced = run_training(scene.settings, scene.project, progress=lambda step, *_: steps.append(step))
     assert forced.state == "published"
+    assert "comparing" in steps
+    assert not any(step.startswith("training") for step in steps), "it has been trained"
+    assert not left.exists()
     assert scene.backbone() == forced.backbone != good
     assert scene.refresh("backbone").version != before
 
@@ -191,6 +214,52 @@ def test_a_training_that_is_stopped_is_taken_up(scene: Scene) -> None:
     assert run_training(scene.settings, scene.project, progress=progress).state == "published"
     assert "training, epoch 2 of 10" not in steps
     assert "fetching" not in steps
+
+
+@pytest.mark.parametrize(("corrected", "anew"), [(False, False), (True, True)])
+def test_labels_that_were_corrected_meanwhile_are_trained_on(
+    scene: Scene, corrected: bool, anew: bool
+) -> None:
+    steps: list[str] = []
+
+    def progress(step: str, done: int, total: int) -> None:
+        if step == "training, epoch 4 of 10" and step not in steps:
+            steps.clear()
+            steps.append(step)
+            raise KeyboardInterrupt
+        steps.append(step)
+
+    ask_training(scene.settings, scene.project, SMALL)
+    with pytest.raises(KeyboardInterrupt):
+        run_training(scene.settings, scene.project, progress=progress)
+    assert read_training(scene.settings, scene.project).state == "stopped"
+    assert run_training(scene.settings, scene.project).state == "stopped", "it waits for the person"
+    if corrected:
+        task = scene.tasks[119]
+        given = scene.server.api("GET", f"/api/tasks/{task}/annotations/")[0]["id"]
+        scene.server.api("PATCH", f"/api/annotations/{given}/", {"result": choice(CLASSES[119 % 2])})
+    else:
+        scene.annotate(120)
+    scene.refresh("ANNOTATION_UPDATED")
+    ask_training(scene.settings, scene.project, SMALL)
+    record = run_training(scene.settings, scene.project, progress=progress)
+    assert record.state == "published", record.message
+    assert ("training, epoch 2 of 10" in steps) is anew
+    assert record.labels == 120
+
+
+def test_without_redis_at_its_end_it_is_published_all_the_same(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(settings: Settings) -> None:
+        raise QueueUnavailable("Redis cannot be used")
+
+    monkeypatch.setattr("backend.finetuning.run.open_hints", away)
+    record = scene.train()
+    assert record.state == "published"
+    assert scene.backbone() == record.backbone
+    assert scene.refresh("poll").learned
+    assert scene.manifest()["backbone"] == record.backbone
 
 
 def test_killed_anywhere_it_converges(scene: Scene) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from backend.backbones import BackboneNotFound, BackboneStore
-from backend.finetuning.record import ask_training, read_training
+from backend.finetuning.leftovers import FOLDER, clean_ended
+from backend.finetuning.record import ask_training, read_training, tell_training
+from backend.jobs.locks import training_lock
 from backend.shared.backbones import SharedBackbones
 from tests.backend.shared.conftest import Machine, new_process
 from tests.s3_server import S3Server
@@ -75,6 +79,34 @@ def test_unused_ones_go_on_all_machines(backbones: Open, tmp_path: Path) -> None
     with pytest.raises(BackboneNotFound):
         backbones("other").load(names[0])
     assert backbones("other").load(names[1]).id == names[1]
+
+
+def test_what_was_pruned_elsewhere_goes_here_when_the_next_one_comes(backbones: Open, tmp_path: Path) -> None:
+    one, other = backbones("one"), backbones("other")
+    first, second, third = (one.save(weights(tmp_path, content), {}) for content in (b"a", b"b", b"c"))
+    for name in (first, second):
+        other.load(name)
+        os.utime(other.root / name, (0, 0))
+    one.publish(third)
+    assert one.prune({second}) == [first]
+    other.load(third)
+    assert other.ids() == sorted([second, third])
+
+
+def test_what_a_training_leaves_goes_once_it_has_ended_elsewhere(machine: Machine) -> None:
+    one, other = machine("one"), machine("other")
+    record = ask_training(one, 7, {})
+    left = one.project_dir(7) / FOLDER / "images.npy"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"decoded")
+    clean_ended(one, 7, read_training(one, 7))
+    assert left.exists(), "it may go on here"
+    tell_training(other, 7, replace(record, state="published"))
+    with training_lock(one.project_dir(7)):
+        clean_ended(one, 7, read_training(one, 7))
+    assert left.exists(), "somebody here is at the next one"
+    clean_ended(one, 7, read_training(one, 7))
+    assert not left.exists()
 
 
 @pytest.mark.parametrize("name", ["../tuned-000000000000", "tuned-000000000000", "/etc", ""])

@@ -26,7 +26,7 @@ SMALL: dict[str, Any] = {
     "Training": {
         "epochs": 6, "batch_size": 32, "lr": 3e-3, "schedule": "cosine", "precision": "fp32", "num_workers": 0,
     },
-    "Dataset": {"num_folds": 3, "transform": {"resize": 32}},
+    "Dataset": {"num_folds": 3, "num_repeats": 1, "transform": {"resize": 32}},
 }  # fmt: skip
 
 
@@ -89,6 +89,20 @@ def test_images_without_a_label_get_the_opinion_of_all_networks(
     known = found.statistics["disagreement"][found.labelled]
     assert ((known >= 0) & (known <= 1)).all()
     assert np.median(known) > 0
+
+
+def test_few_images_are_judged_several_times(dataset: Dataset, tmp_path: Path) -> None:
+    told: list[str] = []
+    few = replace(dataset, examples=dataset.examples[:300])
+    small = config(
+        Training__epochs=5, Training__batch_size=16, Dataset__num_folds=2, Dataset__num_repeats=None
+    )
+    found = audit_by_training(few, small, PixelsEmbedder(), cache=tmp_path, truth="truth", step=told.append)
+    assert told[2] == "training 6 networks, 5 epochs each"
+    assert "6 networks (test_resnet), each trained on the other 1 of 2 folds" in found.method
+    wrong = wrong_of(found)
+    # by chance it is 0.1
+    assert average_precision_score(wrong, found.suspicion) > 0.5
 
 
 def test_decoded_images_do_not_stay(trained: tuple[Findings, list[str], Path]) -> None:

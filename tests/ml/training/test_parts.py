@@ -148,8 +148,9 @@ def test_a_disk_without_room_is_named_before_the_work(
 ) -> None:
     examples = coloured(tmp_path / "photos", each=3)
     monkeypatch.setattr(images_module, "_SPARE", 10**18)
-    with pytest.raises(OSError, match=r"9 images of 16 x 16 pixels take .* make room"):
+    with pytest.raises(OSError, match=r"9 images of 16 x 16 pixels take .* make room") as found:
         cache_pixels(examples, Preprocess(CONFIG), tmp_path / "images.npy")
+    assert found.value.errno == errno.ENOSPC, "whoever can wait for room sees that it is that"
     assert not (tmp_path / "images.npy").exists()
 
 

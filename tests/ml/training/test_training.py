@@ -16,11 +16,11 @@ from ml.datasets import DatasetError
 from ml.embedders import WeightsUnavailable, make_embedder
 from ml.training.config import TrainingConfig
 from ml.training.fit import resume_network, train_network
-from ml.training.folds import train_folds
+from ml.training.folds import OutOfFold, train_folds
 from ml.training.network import build_network
 from ml.training.predict import Classifier, load_classifiers, predict_images, prediction_rows
 from ml.training.tensor_file import below, read_about, read_tensors, write_tensors
-from ml.training.trainer import TrainingError, TrainingProgress
+from ml.training.trainer import Report, TrainingError, TrainingProgress
 from ml.training.yaml_file import check_config
 from tests.ml.training.made import coloured, digits
 
@@ -302,15 +302,48 @@ def test_each_image_is_judged_by_a_network_that_has_not_seen_it(tmp_path: Path) 
     examples = coloured(tmp_path / "photos", each=10)
     wrong = [replace(one, label="blue") if number == 0 else one for number, one in enumerate(examples)]
     told: list[int] = []
-    chosen = config(**{"Dataset.num_folds": 2, "Training.epochs": 8, "Training.lr": 3e-3})
+    chosen = config(
+        **{"Dataset.num_folds": 2, "Dataset.num_repeats": 1, "Training.epochs": 8, "Training.lr": 3e-3}
+    )
     found = train_folds(chosen, wrong, decoded=lambda number, total: told.append(number))
     assert told == list(range(1, 31))
+    assert (found.folds, found.repeats) == (2, 1)
     assert sorted(np.bincount(found.fold)) == [15, 15]
     assert (found.probabilities.argmax(axis=1)[1:] == found.targets[1:]).mean() > 0.9
     # it is red, whatever its label says
     assert found.classes[found.probabilities[0].argmax()] == "red"
     assert found.images_per_second > 0
     assert found.rows.tolist() == list(range(30))
+
+
+def test_few_images_are_split_and_judged_several_times(tmp_path: Path) -> None:
+    """Each split is another one, and the mean of the networks fits labels better than one of them on average."""
+    examples = digits(tmp_path / "digits", 150)
+    bare = [replace(one, label=None) if number >= 140 else one for number, one in enumerate(examples)]
+    options = {"Dataset.num_folds": 2, "Training.epochs": 3, "Training.lr": 3e-3, "Training.batch_size": 16}
+    networks: list[tuple[int, int]] = []
+
+    def report(number: int, total: int) -> Report:
+        networks.append((number, total))
+        return lambda progress: None
+
+    mean = train_folds(config(**options), bare, report=report)
+    assert networks == [(number, 6) for number in range(6)]
+    assert (mean.folds, mean.repeats) == (2, 3)
+    # three splits of two parts each put images into eight groups
+    assert sorted(set(mean.fold[:140].tolist())) == list(range(8))
+    assert (mean.fold[140:] == -1).all()
+    assert mean.probabilities.sum(axis=1) == pytest.approx(1, abs=1e-4)
+
+    def loss(found: OutOfFold) -> float:
+        return float(-np.log(found.probabilities[np.arange(140), found.targets[:140]]).mean())
+
+    single = [
+        train_folds(config(**options, **{"Dataset.num_repeats": 1, "Training.seed": seed}), bare)
+        for seed in range(3)
+    ]
+    assert loss(mean) < 0.97 * np.mean([loss(found) for found in single])
+    assert np.unique([found.fold for found in single], axis=0).shape[0] == 3
 
 
 def test_what_has_learned_before_begins_with_what_it_knows(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from ml.embedders import make_embedder
 from ml.learners import choices
 from ml.suspicion.choices import judge
 from ml.suspicion.judgement import Judgement
-from ml.training.comparison import compare_backbones
+from ml.training.comparison import Comparison, compare_backbones
 from ml.training.holdout import hold_out
 from ml.training.tune import complete, tune_backbone
 from ml.training.yaml_file import check_config
@@ -65,6 +65,26 @@ def test_only_what_surely_gains_is_better(spread: float, better: bool) -> None:
     assert found.better is better, found.text()
     assert found.held == 60
     assert (found.after["macro_f1"] > found.before["macro_f1"]) is (found.f1_gain > 0)
+
+
+def test_ten_copies_say_no_more_than_one() -> None:
+    before, labels = blobs(120, 1.0)
+    after, _ = blobs(120, 0.7)
+    train, held = np.arange(60), np.arange(60, 120)
+    copies = np.concatenate([train, np.repeat(held, 10)])
+
+    def compare(rows: np.ndarray, groups: np.ndarray | None) -> Comparison:
+        return compare_backbones(
+            before[rows].astype(np.float32), after[rows].astype(np.float32), labels[rows],
+            [f"{row:032x}" for row in range(len(rows))], train, np.arange(60, len(rows)), 3, groups=groups,
+        )  # fmt: skip
+
+    once, often = compare(np.arange(120), None), compare(copies, copies)
+    assert often.held == 600
+    assert often.f1_gain == pytest.approx(once.f1_gain)
+    assert often.f1_error == pytest.approx(once.f1_error, rel=0.15)
+    assert often.loss_error == pytest.approx(once.loss_error, rel=1e-3)
+    assert compare(copies, None).f1_error < 0.5 * often.f1_error
 
 
 def test_a_tuned_backbone_embeds_as_its_file_does(tmp_path: Path) -> None:
