@@ -1,7 +1,7 @@
 """What a head makes of single images, as short lines that are remembered: nothing of a pixel is kept.
 
-A new head says something else of every image and mask, and asking it of all of them would take minutes in a large project.
-So a refresh asks of what is new, and of a number of those it has not asked about for the longest time.
+A new head says something else of every image and mask, and asking it of all of them would take minutes in a large
+project. So a refresh asks of what is new, and of a number of those it has not asked about for the longest time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from backend.segmentation.desk import Desk
-from ml.segmentation.metrics import confusion, mean_dice
 from ml.segmentation.probe import PixelProbe, PixelSummary, ProbeFit
 from ml.suspicion.masks import MaskFindings, judge_mask
 

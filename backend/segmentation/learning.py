@@ -11,12 +11,13 @@ import numpy as np
 from backend.courses.base import Before
 from backend.labelstudio.predictions import Result
 from backend.registry import Version
-from backend.segmentation.desk import Desk, FeaturesGone
+from backend.segmentation.desk import Desk
 from backend.segmentation.drawing import draw, in_words
 from backend.segmentation.evidence import find, summarise
 from ml.heads.logistic import NotEnoughClasses
 from ml.segmentation.probe import PixelProbe, PixelSummary, ProbeFit, fit_probe
-from ml.suspicion.masks import MaskFindings
+from ml.segmentation.sizes import shrink_mask
+from ml.suspicion.masks import MaskFindings, Part
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Segmented:
     findings: list[MaskFindings] = field(default_factory=list)
     accuracy: float | None = None
     why_not: str | None = None
-    suspected: dict[int, str] = field(default_factory=dict)
+    suspected: dict[int, Part] = field(default_factory=dict)
 
     def served_by(self, version: Version) -> Segmented:
         """Return the same with the unlabelled tasks predicted by a published version."""
@@ -69,7 +70,12 @@ class Segmented:
 
     def question(self, rows: np.ndarray) -> np.ndarray | None:
         """Return how sure the head is of its objects as a question of yes or no, shape (m, 2); None without a head."""
-        raise NotImplementedError
+        if self.head is None:
+            return None
+        sure = np.array(
+            [self.summaries[row].margin if row in self.summaries else 0.5 for row in rows.tolist()]
+        )
+        return np.stack([1 - sure, 1 + sure], axis=1) / 2
 
     def answers(self, labels: np.ndarray) -> np.ndarray | None:
         """Return None: a mask is no answer to the question."""
@@ -86,24 +92,25 @@ class Segmented:
         """Return what makes the prediction of each task when it is sent."""
         return [partial(self._result, row) if self.fit is not None else [] for row in rows.tolist()]
 
-    def point_out(self, row: int, reason: str) -> None:
+    def point_out(self, row: int, part: Part) -> None:
         """Have the prediction of a labelled task show where the mask is suspected to be wrong."""
-        self.suspected[row] = reason
+        self.suspected[row] = part
 
     def _result(self, row: int) -> Result:
         """Return a mask as a Label Studio result; empty where the image has no features."""
         assert self.fit is not None
         assert self.head is not None
-        if not len(self.desk.with_features(np.array([row]))):
+        pyramid = self.desk.pyramids.get(self.desk.key(row))
+        if pyramid is None:
             return []
-        pyramid = self.desk.pyramid(row)
         number = int(np.searchsorted(self.rows, row))
         if number == len(self.rows) or self.rows[number] != row:
             return draw(self.desk.kind, self.head.probabilities(pyramid), pyramid.size)
         result = draw(self.desk.kind, self.fit.oos_probabilities(number, pyramid), pyramid.size)
         if row in self.suspected:
-            region = self.findings[number].region()
-            result += self.desk.kind.suspect_region(enlarge(region, pyramid.size), self.suspected[row])
+            part = self.suspected[row]
+            region = shrink_mask(self.findings[number].region(part), pyramid.size)
+            result += self.desk.kind.suspect_region(region, part.reason)
         return result
 
 
@@ -135,5 +142,5 @@ def learn(desk: Desk, digest: str, before: Before | None) -> Segmented:
         except NotEnoughClasses as error:
             return Segmented(desk, rows, why_not=str(error))
     findings = find(desk, rows, fit, digest)
-    accuracy = float(np.mean([one.dice for one in findings]))
+    accuracy = float(np.nanmean([one.dice for one in findings]))
     return Segmented(desk, rows, fit, fit.head, digest, findings, accuracy)
