@@ -56,6 +56,7 @@ def read_tasks(
     *,
     since: str | None = None,
     known: Mapping[int, str] | None = None,
+    at_once: int = PAGE,
 ) -> Iterator[list[TaskRecord]]:
     """Yield pages of tasks in the order of their ids, with raw data and submitted annotations.
 
@@ -68,6 +69,8 @@ def read_tasks(
     known : mapping of task id to ``updated_at``, optional
         What is already known, to leave out what did not change within the overlap; where nothing did, this
         costs one small call.
+    at_once : int
+        Tasks a page; those with masks are heavy.
 
     Yields
     ------
@@ -82,12 +85,12 @@ def read_tasks(
         filters = [_filter("id", "greater", "Number", last)]
         if start:
             filters.append(_filter("updated_at", "greater", "Datetime", start))
-        page = _tasks(client, project_id, filters, ["tasks:id"], PAGE, fields="all", include=_TASK_FIELDS)
+        page = _tasks(client, project_id, filters, ["tasks:id"], at_once, fields="all", include=_TASK_FIELDS)
         records = [_task(raw) for raw in page]
         changed = [task for task in records if not known or known.get(task.id) != task.updated_at]
         if changed:
             yield changed
-        if len(page) < PAGE:
+        if len(page) < at_once:
             return
         last = records[-1].id
 
