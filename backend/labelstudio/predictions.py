@@ -22,16 +22,18 @@ SMALL_VERSION = 500
 # of results made for one bulk import; Label Studio takes 250 MB
 BATCH_BYTES = 16_000_000
 
+Result = list[dict[str, Any]]
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """One prediction to store; ``score`` in [0, 1] orders the Label All Tasks stream, lowest first.
 
-    A result that takes room, as masks do, is given as a function, called each time the prediction is written.
+    A result may be made when it is sent: of 10,000 masks only the one on its way is held.
     """
 
     task: int
-    result: list[dict[str, Any]] | Callable[[], list[dict[str, Any]]]
+    result: Result | Callable[[], Result]
     score: float
     model_version: str
 
