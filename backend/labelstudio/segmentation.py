@@ -140,7 +140,7 @@ class SegmentationKind(OnImage):
         """
         sha, names = hashlib.sha256(), set[str]()
         size: tuple[int, int] | None = None
-        for region in self._regions(result):
+        for region in self.regions(result):
             try:
                 name = label_of(region)
                 if name is None:
@@ -181,7 +181,7 @@ class SegmentationKind(OnImage):
         size = shape or label.size
         if size is None:
             raise MaskError("nothing is drawn, so the image must tell the mask's size")
-        return paint(list(self._regions(label.result)), self.mask_classes, size)
+        return paint(list(self.regions(label.result)), self.mask_classes, size)
 
     def consensus(self, labels: Sequence[MaskLabel]) -> MaskLabel:
         """Return the newest mask: a majority of pixels would be a mask that nobody has drawn."""
@@ -232,7 +232,9 @@ class SegmentationKind(OnImage):
             region["score"] = round(float(sure), 4)
         return regions
 
-    def suspect_region(self, region: np.ndarray, reason: str) -> list[dict[str, Any]]:
+    def suspect_region(
+        self, region: np.ndarray, reason: str, suspicion: float | None = None
+    ) -> list[dict[str, Any]]:
         """Return what shows reviewers where a mask is suspected to be wrong: regions of no class, with the reason.
 
         They go with the prediction of a task that has a label. An annotation that is made of such a prediction has
@@ -243,6 +245,9 @@ class SegmentationKind(OnImage):
         region : ndarray of bool, shape (H, W)
             At the size of the image, upright.
         reason : str
+            Stands in the region's details.
+        suspicion : float, optional
+            In [0, 1]; stands beside the region, as scores do.
         """
         one = MaskClasses((BACKGROUND, SUSPECT))
         mask = region.astype(np.uint8)
@@ -256,9 +261,11 @@ class SegmentationKind(OnImage):
             found["id"] = f"{SUSPECT}-{number}"
             found["value"][f"{self.shape}labels"] = []
             found["meta"] = {"text": [reason]}
+            if suspicion is not None:
+                found["score"] = round(float(suspicion), 4)
         return regions
 
-    def _regions(self, result: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    def regions(self, result: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
         """Yield the regions that count."""
         for region in result:
             ours = region.get("from_name") in self.controls and kind_of(region) is not None
@@ -273,8 +280,10 @@ class SegmentationKind(OnImage):
 
 
 def is_suspect(region: Mapping[str, Any]) -> bool:
-    """Tell whether a region is one of `SegmentationKind.suspect_region`."""
-    return str(region.get("id", "")).startswith(SUSPECT)
+    """Tell whether a region is one of `SegmentationKind.suspect_region`; one that was given a class is drawn."""
+    value = region.get("value")
+    labelled = isinstance(value, Mapping) and any(value.get(f"{kind}labels") for kind in _KINDS.values())
+    return str(region.get("id", "")).startswith(SUSPECT) and not labelled
 
 
 def tolerance(shape: tuple[int, ...]) -> float:
