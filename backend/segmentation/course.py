@@ -42,7 +42,9 @@ class SegmentationCourse:
     @cached_property
     def features(self) -> PixelFeatures:
         """The backbone that features come from; loading it can take seconds."""
-        return make_pixel_features(self.settings.embedder, allow_noncommercial=self.settings.allow_noncommercial)
+        return make_pixel_features(
+            self.settings.embedder, allow_noncommercial=self.settings.allow_noncommercial
+        )
 
     @cached_property
     def pyramids(self) -> PyramidStore:

@@ -176,7 +176,9 @@ class _Intake:
             return [(uri, "its file is another one than when it was embedded")]
         try:
             width, height = upright_size(data, limits=room.limits)
-            image, _ = decode_reduced(data, limits=room.limits, side=min(work_size(height, width, room.features.side)))
+            image, _ = decode_reduced(
+                data, limits=room.limits, side=min(work_size(height, width, room.features.side))
+            )
         except ImageError as error:
             return [(uri, str(error))]
         room.pyramids.put(key, room.features.extract(image, (height, width)))
