@@ -21,7 +21,6 @@ from ml.mask_sets.writing import Progress, Written
 from ml.masks.regions import paint
 
 SPLIT = "split"  # the task field with the part of the set
-READ_AT_ONCE = 100  # tasks with masks; 8 megapixels have brush codes of half a megabyte each
 
 
 def import_masks(
@@ -136,7 +135,7 @@ class SentMasks:
         """
         missing = dict(zip(ids, self._sent, strict=True))
         other = []
-        for page in read_tasks(client, project_id, at_once=READ_AT_ONCE):
+        for page in read_tasks(client, project_id):
             for task in page:
                 sent = missing.pop(task.id)
                 masks = [paint(one.result, self.found.classes, sent.shape) for one in task.annotations]

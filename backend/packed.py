@@ -91,12 +91,10 @@ class PackedResult(Sequence[dict[str, Any]]):
     def __iter__(self) -> Iterator[dict[str, Any]]:
         bulk = Bulk(self.read)
         for region in json.loads(self.line):
-            value = region.get("value")
-            for key in _GEOMETRY.values() if isinstance(value, dict) else ():
-                packed = value.get(key)
-                if isinstance(packed, dict) and _MARK in packed:
-                    start, stop, digest, fault = packed[_MARK]
-                    value[key] = Outline(bulk, (start, stop), digest, fault)
+            place = _place(region)
+            if place:
+                key, start, stop, digest, fault = place
+                region["value"][key] = Outline(bulk, (start, stop), digest, fault)
             yield region
 
     @overload
@@ -110,6 +108,11 @@ class PackedResult(Sequence[dict[str, Any]]):
 
     def __len__(self) -> int:
         return len(json.loads(self.line))
+
+    @property
+    def size(self) -> int:
+        """Bytes of all outlines, unpacked."""
+        return max(place[2] for place in map(_place, json.loads(self.line)) if place)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PackedResult) and other.line == self.line
@@ -136,6 +139,17 @@ def pack(result: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
         return result
     packed = zlib.compress(b"".join(pieces), _LEVEL)
     return PackedResult(json.dumps(regions, separators=(",", ":")), lambda: packed)
+
+
+def _place(region: Any) -> tuple[str, int, int, str, str] | None:
+    """Return key, beginning, end, digest and fault of a region's packed outline; None where it has none."""
+    value = region.get("value") if isinstance(region, dict) else None
+    for key in _GEOMETRY.values():
+        packed = value.get(key) if isinstance(value, dict) else None
+        if isinstance(packed, dict) and _MARK in packed:
+            start, stop, digest, fault = packed[_MARK]
+            return key, start, stop, digest, fault
+    return None
 
 
 def check_outline(region: Mapping[str, Any]) -> str:

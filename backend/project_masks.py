@@ -9,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from backend.import_masks import READ_AT_ONCE, SPLIT
+from backend.import_masks import SPLIT
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.config import KINDS, LabelConfig, find_kind
 from backend.labelstudio.elements import UnsupportedConfig
 from backend.labelstudio.reader import read_project, read_tasks
 from backend.labelstudio.segmentation import SegmentationKind
 from backend.labelstudio.targets import resolve
-from backend.packed import pack
 from backend.project_images import ProjectImages
 from backend.settings import Settings
 from ml.datasets.example import DatasetError, Problem, list_problems
@@ -73,14 +72,14 @@ def read_project_masks(
         classes = MaskClasses(options.classes, options.ignore) if options.classes else kind.mask_classes
         drawn: dict[int, _Drawn] = {}
         tasks = 0
-        for page in read_tasks(client, project_id, at_once=READ_AT_ONCE):
+        for page in read_tasks(client, project_id):
             for task in page:
                 tasks += 1
                 resolved = resolve(task, kind, settings.reviewers)
                 if resolved is not None:
                     uri = kind.image_uri(task.data)
                     name, split = (str(task.data.get(field) or "") for field in (SOURCE, SPLIT))
-                    drawn[task.id] = _Drawn(uri, pack(resolved.annotation.result), name, split)
+                    drawn[task.id] = _Drawn(uri, resolved.annotation.result, name, split)
         with ProjectImages.opened(client, settings, project_id, cache, options.images) as images:
             uris = [(task_id, one.uri) for task_id, one in drawn.items()]
             brought = images.bring(uris, kind.data_key, progress)

@@ -29,7 +29,7 @@ Result = list[dict[str, Any]]
 class Prediction:
     """One prediction to store; ``score`` in [0, 1] orders the Label All Tasks stream, lowest first.
 
-    A result may be made when it is sent: of 10,000 masks only the one on its way is held.
+    A result that takes room, as masks do, is given as a function, called each time the prediction is written.
     """
 
     task: int

@@ -232,7 +232,9 @@ class SegmentationKind(OnImage):
             region["score"] = round(float(sure), 4)
         return regions
 
-    def suspect_region(self, region: np.ndarray, reason: str) -> list[dict[str, Any]]:
+    def suspect_region(
+        self, region: np.ndarray, reason: str, suspicion: float | None = None
+    ) -> list[dict[str, Any]]:
         """Return what shows reviewers where a mask is suspected to be wrong: regions of no class, with the reason.
 
         They go with the prediction of a task that has a label. An annotation that is made of such a prediction has
@@ -243,6 +245,9 @@ class SegmentationKind(OnImage):
         region : ndarray of bool, shape (H, W)
             At the size of the image, upright.
         reason : str
+            Stands in the region's details.
+        suspicion : float, optional
+            In [0, 1]; stands beside the region, as scores do.
         """
         one = MaskClasses((BACKGROUND, SUSPECT))
         mask = region.astype(np.uint8)
@@ -256,6 +261,8 @@ class SegmentationKind(OnImage):
             found["id"] = f"{SUSPECT}-{number}"
             found["value"][f"{self.shape}labels"] = []
             found["meta"] = {"text": [reason]}
+            if suspicion is not None:
+                found["score"] = round(float(suspicion), 4)
         return regions
 
     def regions(self, result: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
@@ -273,8 +280,10 @@ class SegmentationKind(OnImage):
 
 
 def is_suspect(region: Mapping[str, Any]) -> bool:
-    """Tell whether a region is one of `SegmentationKind.suspect_region`."""
-    return str(region.get("id", "")).startswith(SUSPECT)
+    """Tell whether a region is one of `SegmentationKind.suspect_region`; one that was given a class is drawn."""
+    value = region.get("value")
+    labelled = isinstance(value, Mapping) and any(value.get(f"{kind}labels") for kind in _KINDS.values())
+    return str(region.get("id", "")).startswith(SUSPECT) and not labelled
 
 
 def tolerance(shape: tuple[int, ...]) -> float:

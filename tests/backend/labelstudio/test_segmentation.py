@@ -281,13 +281,18 @@ def test_the_suspected_place_is_no_part_of_a_label(label_config: str) -> None:
     kind, mask = mask_kind(label_config), blobs((60, 80), 2)
     where = np.zeros((60, 80), dtype=bool)
     where[5:20, 5:30] = where[40:50, 50:70] = True
-    shown = kind.suspect_region(where, "object missing")
+    shown = kind.suspect_region(where, "object missing", 0.87654)
+    assert {region["score"] for region in shown} == {0.8765}
     assert all(region["meta"] == {"text": ["object missing"]} for region in shown)
     result = [*kind.result(mask, 0.5), *shown]
     prediction = {"task": 1, "result": result, "score": 0.5, "model_version": "v"}
     assert LabelInterface(label_config).validate_prediction(prediction, return_errors=True) == []
     assert kind.target(result) == kind.target(result[: -len(shown)])
     assert kind.suspect_region(np.zeros_like(where), "nothing") == []
+    # somebody says that there is a thing indeed
+    key = f"{kind.shape}labels"
+    taken = [{**region, "value": {**region["value"], key: ["cat"]}} for region in shown]
+    assert (kind.mask(labelled(kind, taken)) == where).all()
 
 
 class TestReal:
