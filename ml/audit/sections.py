@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from ml.audit.findings import CORRECTED, SUSPECT, Findings
 from ml.audit.pictures import data_uri
 from ml.audit.plane import place_on_plane
 from ml.audit.statistics import STATISTICS
-from ml.datasets.example import Example
+from ml.datasets.example import Example, Problem
 from ml.suspicion.reasons import TOO_FEW
 
 SHOWN = {SUSPECT: 60, CORRECTED: 36}
@@ -210,10 +210,10 @@ def anomalies(found: Findings) -> list[tuple[str, int]]:
     return [(name, counts[name]) for name in STATISTICS if counts[name]]
 
 
-def left_out(found: Findings) -> dict[str, Any]:
+def left_out(problems: Sequence[Problem]) -> dict[str, Any]:
     """Return what could not be used."""
-    lines = [short(str(problem), 300) for problem in found.problems[:_LEFT_OUT]]
-    return {"count": len(found.problems), "lines": lines}
+    lines = [short(str(problem), 300) for problem in problems[:_LEFT_OUT]]
+    return {"count": len(problems), "lines": lines}
 
 
 def short(text: str, most: int = _LONG) -> str:

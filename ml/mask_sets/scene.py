@@ -32,6 +32,8 @@ class Scene:
         ``train``, ``val``, ``test`` or another part of the set; empty without parts.
     where : str
         The place in the source, for messages.
+    name : str
+        What the image is called where its file has no name of its own, as in a cache; empty: as its file.
     """
 
     image: str
@@ -39,6 +41,7 @@ class Scene:
     path: Path | None = None
     split: str = ""
     where: str = ""
+    name: str = ""
 
     def size(self) -> tuple[int, int] | None:
         """Return height and width of the image, upright; None where it is not on this machine.
