@@ -48,15 +48,12 @@ def overlay(
         from ml.datasets.folders import folder_name
         from ml.datasets.place import placed, refuse_overwrite
         from ml.mask_sets.overlay import draw_scene
+        from ml.mask_sets.scene import of_part
 
         refuse_overwrite(out, force=force)
         options = mask_options(images, classes, ignore)
         found = load_masks(source, read_as, options, skip_problems, cache=cache)
-        chosen = [scene for scene in found if not part or scene.split == part]
-        if not chosen:
-            raise ValueError(
-                f"{source} has no part {part!r}: {', '.join(sorted({one.split for one in found}))}"
-            )
+        chosen = of_part(found, part)
         single = out.suffix.lower() == ".png"
         most = count or (_SHEET if single else len(chosen))
         if most < len(chosen):

@@ -26,7 +26,7 @@ from backend.snapshot import Judged, TaskRecord
 from ml import datasets, mask_sets
 from ml.datasets.example import DatasetError, Example, Problem, list_problems
 from ml.datasets.label_studio import SOURCE
-from ml.datasets.place import placed
+from ml.datasets.place import placed, refuse_overwrite
 from ml.images import upright_size
 from ml.mask_sets.folders import PairFolders
 from ml.mask_sets.formats import find_format
@@ -107,6 +107,8 @@ def export_masks(
         writer = find_format(format)
         folder = isinstance(writer, PairFolders)
         table = out / TABLE if folder else out.with_name(f"{out.stem}.{TABLE}")
+        if not folder:
+            refuse_overwrite(table, force=force)
         found = _mask_set(client, settings, project_id, kind, kept, with_images=folder)
         written = Written()
         with placed(out, force=force) as draft:

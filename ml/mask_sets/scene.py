@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ml.datasets.example import Problem
+from ml.datasets.example import DatasetError, Problem
 from ml.images import ImageLimits, upright_size
 from ml.masks import MaskError
 from ml.masks.classes import MaskClasses
@@ -109,6 +109,21 @@ class MaskSet:
                 f"the mask has numbers of no class: {numbers}; there are {len(self.classes.names)} classes"
             )
         return mask.astype(self.classes.dtype, copy=False)
+
+
+def of_part(found: MaskSet, part: str) -> list[Scene]:
+    """Return the scenes of one part of a set, all without a name.
+
+    Raises
+    ------
+    DatasetError
+        If it has no such part.
+    """
+    chosen = [scene for scene in found if not part or scene.split == part]
+    if not chosen:
+        there = ", ".join(sorted({one.split for one in found} - {""})) or "none"
+        raise DatasetError(f"{found.source} has no part {part!r}; there are {there}")
+    return chosen
 
 
 def describe(shape: tuple[int, ...]) -> str:
