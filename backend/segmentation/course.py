@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
+from ml.segmentation.probe import ProbeFit
 
 from backend.courses.base import Before, Lesson, Scene, Verdict
 from backend.embedding.parts import EmbeddingParts
@@ -22,7 +23,6 @@ from backend.segmentation.places import open_pyramids
 from backend.settings import Settings
 from backend.snapshot import History
 from ml.segmentation.features import PixelFeatures, make_pixel_features
-from ml.segmentation.probe import ProbeFit
 from ml.segmentation.store import PyramidStore
 
 

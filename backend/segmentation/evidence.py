@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-
-from backend.segmentation.desk import Desk
 from ml.segmentation.probe import PixelProbe, PixelSummary, ProbeFit
 from ml.suspicion.masks import MaskFindings, judge_mask
+
+from backend.segmentation.desk import Desk
 
 # that a refresh asks about again, besides what is new
 MASKS, IMAGES = 400, 3000

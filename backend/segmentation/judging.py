@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from ml.suspicion.masks import MaskFindings, judge_masks
 
 from backend.courses.base import Verdict
 from backend.segmentation.desk import Desk
@@ -12,7 +13,6 @@ from backend.segmentation.drawing import in_words
 from backend.segmentation.learning import Segmented
 from backend.settings import Settings
 from backend.snapshot import History, Judged
-from ml.suspicion.masks import MaskFindings, judge_masks
 
 
 def judge(

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 import numpy as np
+from ml.segmentation.probe import PixelProbe, PixelSummary, ProbeFit, fit_probe
+from ml.suspicion.masks import MaskFindings, Part
 
 from backend.courses.base import Before
 from backend.labelstudio.predictions import Result
@@ -15,9 +17,7 @@ from backend.segmentation.desk import Desk
 from backend.segmentation.drawing import draw, in_words
 from backend.segmentation.evidence import find, summarise
 from ml.heads.logistic import NotEnoughClasses
-from ml.segmentation.probe import PixelProbe, PixelSummary, ProbeFit, fit_probe
 from ml.segmentation.sizes import shrink_mask
-from ml.suspicion.masks import MaskFindings, Part
 
 
 @dataclass(frozen=True)
