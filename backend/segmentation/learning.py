@@ -16,6 +16,7 @@ from backend.segmentation.drawing import draw, in_words
 from backend.segmentation.evidence import find, first_labels, summarise
 from ml.heads.logistic import NotEnoughClasses
 from ml.segmentation.probe import PixelProbe, PixelSummary, ProbeFit, fit_probe
+from ml.segmentation.question import question
 from ml.segmentation.sizes import shrink_mask
 from ml.suspicion.masks import MaskFindings, Part
 
@@ -78,10 +79,8 @@ class Segmented:
         """Return how sure the head is of its objects as a question of yes or no, shape (m, 2); None without a head."""
         if self.head is None:
             return None
-        sure = np.array(
-            [self.summaries[row].margin if row in self.summaries else 0.5 for row in rows.tolist()]
-        )
-        return np.stack([1 - sure, 1 + sure], axis=1) / 2
+        found = [self.summaries.get(row) for row in rows.tolist()]
+        return question(np.array([one.margin if one else np.nan for one in found]))
 
     def answers(self, labels: np.ndarray) -> np.ndarray | None:
         """Return None: a mask is no answer to the question."""
