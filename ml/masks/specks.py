@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 # a predicted piece of fewer pixels is left out: of so many, or of one in so many of the image's
 LEAST, ONE_IN = 16, 20_000
@@ -23,6 +22,8 @@ def without_specks(mask: np.ndarray, least: int) -> np.ndarray:
     least : int
         Pixels that a piece must have to stay; pieces are connected along edges.
     """
+    from scipy import ndimage  # takes longer to load than all the rest, and whoever reads masks does without
+
     small = np.zeros(mask.shape, dtype=np.int32)
     count = 0
     for number, box in enumerate(ndimage.find_objects(mask.astype(np.int32) + 1)):
