@@ -151,6 +151,16 @@ def test_a_training_that_was_killed_ends_as_one_that_was_not(
         resume_unet(run)
 
 
+@pytest.mark.parametrize(("pixels", "steps"), [(800_000, 4), (2 * 64 * 64, 8), (1024, 16)])
+def test_a_step_is_of_no_more_pixels_than_allowed(
+    folder: Path, tmp_path: Path, pixels: int, steps: int
+) -> None:
+    told: list[TrainingProgress] = []
+    chosen = config(**{"Training.epochs": 1, "Training.step_pixels": pixels})
+    train_unet(chosen, read_masks(folder), runs=tmp_path / "runs", report=told.append)
+    assert {moment.steps for moment in told} == {steps}
+
+
 def test_masks_that_are_gone_stop_a_run_that_is_taken_up(tmp_path: Path) -> None:
     folder = shapes(tmp_path / "set", {"train": 4, "val": 2})
 
