@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -76,22 +76,21 @@ def import_masks(
         refuse(found, written.problems)
     if not scenes:
         raise DatasetError(f"{found.source}: no mask can be used:\n{list_problems(written.problems)}")
-    sent: list[_Sent] = []
+    sent = SentMasks(found)
 
     def make_task(row: int, uri: str) -> dict[str, Any]:
         scene = scenes[row]
         mask = found.mask(scene)
         regions = kind.regions(mask, found.classes, tolerance)
-        shape = (mask.shape[0], mask.shape[1])
-        shown = paint(regions, found.classes, shape)
+        shown = paint(regions, found.classes, (mask.shape[0], mask.shape[1]))
         written.done(scene, mask, shown)
-        sent.append(_Sent(scene.where, shape, _digest(shown)))
+        sent.add(scene.where, shown)
         data = {SOURCE: scene.name or scene.image} | ({SPLIT: scene.split} if scene.split else {})
         return {"data": {**data, IMAGE: uri}, "annotations": [{"result": regions}]}
 
     def check(project_id: int, ids: Sequence[int]) -> None:
         step("comparing with what Label Studio has")
-        _compare(client, project_id, ids, sent, found, progress)
+        sent.compare(client, project_id, ids, progress)
 
     step("importing")
     made = make_project(
@@ -107,39 +106,55 @@ def import_masks(
     return made, written
 
 
+@dataclass
+class SentMasks:
+    """What Label Studio was given, to be compared with what it has: it may drop an annotation without a word.
+
+    Attributes
+    ----------
+    found : MaskSet
+        Of which the masks are.
+    """
+
+    found: MaskSet
+    _sent: list[_Sent] = field(default_factory=list)
+
+    def add(self, where: str, mask: np.ndarray) -> None:
+        """Note the mask of a further task, in order."""
+        self._sent.append(_Sent(where, (mask.shape[0], mask.shape[1]), _digest(mask)))
+
+    def compare(
+        self, client: LabelStudioClient, project_id: int, ids: Sequence[int], progress: Progress
+    ) -> None:
+        """See that tasks have the masks that were sent, one annotation each.
+
+        Raises
+        ------
+        DatasetError
+            If one has another, or none.
+        """
+        missing = dict(zip(ids, self._sent, strict=True))
+        other = []
+        for page in read_tasks(client, project_id):
+            for task in page:
+                sent = missing.pop(task.id)
+                masks = [paint(one.result, self.found.classes, sent.shape) for one in task.annotations]
+                if [_digest(mask) for mask in masks] != [sent.digest]:
+                    other.append(Problem(sent.where, f"task {task.id} has another mask"))
+                progress(len(ids) - len(missing), len(ids))
+        other += [Problem(sent.where, f"task {task_id} is not there") for task_id, sent in missing.items()]
+        if other:
+            raise DatasetError(
+                f"{self.found.source}: of {len(ids)} masks, {len(other)} came back from Label Studio as others than "
+                f"were sent, so the project was deleted again:\n{list_problems(other)}"
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """What Label Studio was given for a scene."""
-
     where: str
     shape: tuple[int, int]
     digest: bytes
-
-
-def _compare(
-    client: LabelStudioClient,
-    project_id: int,
-    ids: Sequence[int],
-    sent: Sequence[_Sent],
-    found: MaskSet,
-    progress: Progress,
-) -> None:
-    """See that Label Studio has the masks that it was given."""
-    missing = dict(zip(ids, sent, strict=True))
-    other = []
-    for page in read_tasks(client, project_id):
-        for task in page:
-            given = missing.pop(task.id)
-            masks = [paint(one.result, found.classes, given.shape) for one in task.annotations]
-            if [_digest(mask) for mask in masks] != [given.digest]:
-                other.append(Problem(given.where, f"task {task.id} has another mask"))
-            progress(len(ids) - len(missing), len(ids))
-    other += [Problem(given.where, f"task {task_id} is not there") for task_id, given in missing.items()]
-    if other:
-        raise DatasetError(
-            f"{found.source}: of {len(ids)} masks, {len(other)} came back from Label Studio as others than were sent, "
-            f"so the project was deleted again:\n{list_problems(other)}"
-        )
 
 
 def _digest(mask: np.ndarray) -> bytes:

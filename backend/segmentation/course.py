@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
-from ml.segmentation.probe import ProbeFit
 
 from backend.courses.base import Before, Lesson, Scene, Verdict
 from backend.embedding.parts import EmbeddingParts
@@ -23,6 +22,7 @@ from backend.segmentation.places import open_pyramids
 from backend.settings import Settings
 from backend.snapshot import History
 from ml.segmentation.features import PixelFeatures, make_pixel_features
+from ml.segmentation.probe import ProbeFit
 from ml.segmentation.store import PyramidStore
 
 
@@ -83,7 +83,7 @@ class SegmentationCourse:
         self, lesson: Lesson, learned: Segmented, reviewed: np.ndarray, histories: Mapping[int, History]
     ) -> Verdict | None:
         """Judge the masks by what was found about each."""
-        return judge(learned, reviewed, histories, self.settings)
+        return judge(learned, reviewed, self.settings)
 
     def stop(self, lesson: Lesson, learned: Segmented, *, seed: int) -> dict[str, Any] | None:
         """Return None: Dice has no stop signal."""

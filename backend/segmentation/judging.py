@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
-from ml.suspicion.masks import MaskFindings, judge_masks
 
 from backend.courses.base import Verdict
+from backend.courses.twins import name_twins
 from backend.segmentation.desk import Desk
 from backend.segmentation.drawing import in_words
 from backend.segmentation.learning import Segmented
 from backend.settings import Settings
-from backend.snapshot import History, Judged
+from backend.snapshot import Judged
+from ml.suspicion.masks import MaskFindings
+from ml.suspicion.masks.judge import judge_masks
 
 
-def judge(
-    learned: Segmented, reviewed: np.ndarray, histories: Mapping[int, History], settings: Settings
-) -> Verdict | None:
+def judge(learned: Segmented, reviewed: np.ndarray, settings: Settings) -> Verdict | None:
     """Return the verdict on the masks that were learned from; None without a head.
 
     What was found on each is put into the snapshot, for the export. The masks that are suspect are shown with the
@@ -31,42 +29,41 @@ def judge(
     if learned.fit is None:
         return None
     desk, rows = learned.desk, learned.rows
+    targets, looks = desk.lesson.targets, desk.lesson.looks
     judgement = judge_masks(
         learned.findings,
-        reviewed=reviewed[rows],
-        before_changed=_changed(desk, rows, histories),
+        keys=[desk.key(row) for row in rows.tolist()],
+        folds=learned.fit.folds,
+        groups=looks.groups[rows],
         precision=settings.review_precision,
+        reviewed=reviewed[rows],
+        before=learned.before,
+        before_changed=learned.changed,
+        agreement=targets.agreement[rows],
+        outlier=looks.outlier[rows],
+        image=[looks.image[row] for row in rows.tolist()],
     )
-    ids = desk.lesson.targets.ids[rows].tolist()
     desk.lesson.project.store.put_judged(
         {
             task_id: Judged(desk.kind.text(desk.label(row)), _measured(desk, found))
-            for task_id, row, found in zip(ids, rows.tolist(), learned.findings, strict=True)
+            for task_id, row, found in zip(
+                targets.ids[rows].tolist(), rows.tolist(), learned.findings, strict=True
+            )
         }
     )
-    for row, suspect, part in zip(rows.tolist(), judgement.suspect.tolist(), judgement.part, strict=True):
-        if suspect and part is not None:
-            learned.point_out(row, part)
+    for number in np.flatnonzero(judgement.suspect).tolist():
+        if (part := judgement.part[number]) is not None:
+            learned.point_out(int(rows[number]), part, float(judgement.suspicion[number]))
     names = desk.kind.classes
     return Verdict(
         rows,
         judgement.suspicion,
         [in_words(names, found.shares) for found in learned.findings],
         np.array([found.confidence for found in learned.findings]),
-        judgement.reason,
+        name_twins(judgement.reason, judgement.twin, targets.ids[rows]),
         judgement.threshold,
         judgement.expected_wrong,
     )
-
-
-def _changed(desk: Desk, rows: np.ndarray, histories: Mapping[int, History]) -> np.ndarray:
-    """Tell which masks are others than when they were first seen, bool of shape (m,)."""
-    changed = np.zeros(len(rows), dtype=bool)
-    for number, row in enumerate(rows.tolist()):
-        history = histories.get(int(desk.lesson.targets.ids[row]))
-        first = desk.kind.parse(history.given) if history else None
-        changed[number] = first is not None and first != desk.label(row)
-    return changed
 
 
 def _measured(desk: Desk, found: MaskFindings) -> dict[str, object]:

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 import numpy as np
-from ml.segmentation.probe import PixelProbe, PixelSummary, ProbeFit, fit_probe
-from ml.suspicion.masks import MaskFindings, Part
 
 from backend.courses.base import Before
 from backend.labelstudio.predictions import Result
 from backend.registry import Version
 from backend.segmentation.desk import Desk
 from backend.segmentation.drawing import draw, in_words
-from backend.segmentation.evidence import find, summarise
+from backend.segmentation.evidence import find, first_labels, summarise
 from ml.heads.logistic import NotEnoughClasses
+from ml.segmentation.probe import PixelProbe, PixelSummary, ProbeFit, fit_probe
 from ml.segmentation.sizes import shrink_mask
+from ml.suspicion.masks import MaskFindings, Part
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,10 @@ class Segmented:
         Digest of what ``head`` was learned from.
     findings : list of MaskFindings
         Of each of ``rows``.
+    changed : ndarray of int, shape (m,)
+        Whether each mask is another one than at first: 1, 0, or -1 where that is not known.
+    before : list of MaskFindings or None
+        Of the first mask, where it was another one.
     accuracy : float or None
         Mean Dice of masks and predictions out of sample.
     why_not : str or None
@@ -51,9 +55,11 @@ class Segmented:
     head: PixelProbe | None = None
     source: str = ""
     findings: list[MaskFindings] = field(default_factory=list)
+    changed: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    before: list[MaskFindings | None] = field(default_factory=list)
     accuracy: float | None = None
     why_not: str | None = None
-    suspected: dict[int, Part] = field(default_factory=dict)
+    suspected: dict[int, tuple[Part, float]] = field(default_factory=dict)
 
     def served_by(self, version: Version) -> Segmented:
         """Return the same with the unlabelled tasks predicted by a published version."""
@@ -85,16 +91,16 @@ class Segmented:
         """Return the classes predicted for tasks by their share of the image, and the confidence in [0, 1]."""
         found = [self.summaries.get(row) for row in rows.tolist()]
         names = self.desk.kind.classes
-        texts = [in_words(names, one.shares) if one else "" for one in found]
+        texts = [in_words(names, one.shares.tolist()) if one else "" for one in found]
         return texts, np.array([one.confidence if one else 0.0 for one in found])
 
     def results(self, rows: np.ndarray) -> Sequence[Result | Callable[[], Result]]:
         """Return what makes the prediction of each task when it is sent."""
         return [partial(self._result, row) if self.fit is not None else [] for row in rows.tolist()]
 
-    def point_out(self, row: int, part: Part) -> None:
-        """Have the prediction of a labelled task show where the mask is suspected to be wrong."""
-        self.suspected[row] = part
+    def point_out(self, row: int, part: Part, suspicion: float) -> None:
+        """Have the prediction of a labelled task show where the mask is suspected to be wrong, and how much."""
+        self.suspected[row] = part, suspicion
 
     def _result(self, row: int) -> Result:
         """Return a mask as a Label Studio result; empty where the image has no features."""
@@ -108,9 +114,9 @@ class Segmented:
             return draw(self.desk.kind, self.head.probabilities(pyramid), pyramid.size)
         result = draw(self.desk.kind, self.fit.oos_probabilities(number, pyramid), pyramid.size)
         if row in self.suspected:
-            part = self.suspected[row]
+            part, suspicion = self.suspected[row]
             region = shrink_mask(self.findings[number].region(part), pyramid.size)
-            result += self.desk.kind.suspect_region(region, part.reason)
+            result += self.desk.kind.suspect_region(region, part.reason, suspicion)
         return result
 
 
@@ -141,6 +147,15 @@ def learn(desk: Desk, digest: str, before: Before | None) -> Segmented:
             )
         except NotEnoughClasses as error:
             return Segmented(desk, rows, why_not=str(error))
-    findings = find(desk, rows, fit, digest)
-    accuracy = float(np.nanmean([one.dice for one in findings]))
-    return Segmented(desk, rows, fit, fit.head, digest, findings, accuracy)
+    firsts = first_labels(desk, rows)
+    findings, before_change = find(desk, rows, firsts, fit, digest)
+    changed = np.array(
+        [
+            -1 if first is None else first != desk.label(row)
+            for row, first in zip(rows.tolist(), firsts, strict=True)
+        ],
+        dtype=np.int64,
+    )
+    dice = np.array([one.dice for one in findings])
+    accuracy = float(np.nanmean(dice)) if np.isfinite(dice).any() else None
+    return Segmented(desk, rows, fit, fit.head, digest, findings, changed, before_change, accuracy)

@@ -15,6 +15,7 @@ from ml.audit.pictures import data_uri
 from ml.audit.plane import place_on_plane
 from ml.audit.statistics import STATISTICS
 from ml.datasets.example import Example, Problem
+from ml.survey import members_of
 from ml.suspicion.reasons import TOO_FEW
 
 SHOWN = {SUSPECT: 60, CORRECTED: 36}
@@ -170,9 +171,7 @@ def plane(found: Findings, method: str, *, seed: int) -> dict[str, Any]:
 def duplicates(found: Findings) -> dict[str, Any]:
     """Return groups of near-duplicates, those whose labels differ first, then the largest."""
     groups = found.survey.groups
-    order = np.argsort(groups, kind="stable")
-    starts = np.flatnonzero(np.append(True, np.diff(groups[order]) != 0))
-    members = [rows for rows in np.split(order, starts[1:]) if len(rows) > 1]
+    members = members_of(groups)
     differ = [len({int(label) for label in found.labels[rows] if label >= 0}) > 1 for rows in members]
     ranked = sorted(range(len(members)), key=lambda one: (not differ[one], -len(members[one]), one))
     shown = [

@@ -57,8 +57,9 @@ def test_a_damaged_mask_is_the_first_suspect_and_shows_where(shapes: Make) -> No
     b.refresh("connect")
     b.idle()
     suspicion = {number: b.shown(number)["suspicion"] for number in range(20)}
-    assert max(suspicion, key=lambda number: suspicion[number]) == 7
     shown = b.shown(7)
+    assert shown["suspicion"] == max(suspicion.values()) > 0.5
+    assert sum(value >= 0.5 for value in suspicion.values()) <= 3
     assert shown["reason"] == "object missing"
     assert "disc" in shown["suggestion"]
     pointed = [region for region in b.predicted(7) if is_suspect(region)]
