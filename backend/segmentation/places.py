@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from backend.settings import Settings
 from ml.segmentation.store import PyramidStore
+
+from backend.settings import Settings
 
 
 def open_pyramids(settings: Settings, fingerprint: str) -> PyramidStore:
