@@ -1,79 +1,77 @@
-"""Learn a head from the labelled tasks and say what it makes of every task."""
+"""Learn a project: a new version, or the served one where it was learned from the same."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-
-from backend.embedding import Embedded
-from backend.labelstudio.kind import Kind
+from backend import __version__
+from backend.courses import Course, Learned, Lesson
+from backend.project import LEARNED, PINNED
 from backend.registry import Version
-from backend.targets import Targets
-from ml.heads.logistic import NotEnoughClasses
-from ml.learners import Fit, Learner, find_learner
 
 
 @dataclass(frozen=True)
-class Learned:
-    """What was learned.
+class Learning:
+    """What learning came to.
 
     Attributes
     ----------
-    learner : Learner
-        Of the project's kind.
-    probs : ndarray of float, shape (n, K), or None
-        Class probabilities of every task, out-of-sample for labelled ones; zero without a vector. None: no head.
-    fit : Fit or None
-        The head, and what its members say of the labelled tasks with a vector.
-    accuracy : float or None
-        Share of labelled tasks whose label the out-of-sample prediction agrees with, in [0, 1]; of class sets,
-        in every class.
-    why_not : str or None
-        Why there is no head.
+    learned : Learned
+    version : Version or None
+        What is to be served; None without a head.
+    new : bool
+        Whether it was learned now.
     """
 
-    learner: Learner[Any]
-    probs: np.ndarray | None
-    fit: Fit | None
-    accuracy: float | None
-    why_not: str | None = None
-
-    def served_by(self, version: Version, targets: Targets, embedded: Embedded) -> Learned:
-        """Return the same with the unlabelled tasks predicted by a published version."""
-        if self.probs is None:
-            return self
-        rows = np.flatnonzero(~targets.labelled & embedded.ok)
-        probs = self.probs.copy()
-        probs[rows] = self.learner.serve(version.arrays).predict_proba(embedded.vectors[rows])
-        return replace(self, probs=probs)
+    learned: Learned
+    version: Version | None
+    new: bool
 
 
-def learn(targets: Targets, embedded: Embedded, kind: Kind, *, warm: Fit | None) -> Learned:
-    """Fit the head of a project.
+class Fits:
+    """The last fit of each project, to start the next one from, and the question it answers."""
 
-    Parameters
-    ----------
-    warm : Fit or None
-        An earlier fit over the same classes and vectors to start from.
-    """
-    labelled = np.flatnonzero(targets.labelled & embedded.ok)
-    keys = [str(embedded.keys[row]) for row in labelled.tolist()]
-    learner, given = find_learner(kind.name), targets.labels[labelled]
-    try:
-        fit = learner.fit(embedded.vectors[labelled], given, len(kind.classes), keys, warm=warm)
-    except NotEnoughClasses as error:
-        return Learned(learner, None, None, None, str(error))
-    probs = np.zeros((len(targets.ids), len(kind.classes)), dtype=np.float32)
-    rest = np.flatnonzero(~targets.labelled & embedded.ok)
-    probs[rest] = fit.head.predict_proba(embedded.vectors[rest])
-    probs[labelled] = fit.oos_probs
-    decided, _ = learner.decide(fit.oos_probs)
-    return Learned(learner, probs, fit, float(agrees(decided, given).mean()))
+    def __init__(self) -> None:
+        self._fits: dict[int, tuple[str, Any]] = {}
 
-
-def agrees(decided: np.ndarray, given: np.ndarray) -> np.ndarray:
-    """Return which rows of two arrays of labels are the same, class sets in every class; bool of shape (n,)."""
-    same: np.ndarray = np.equal(decided, given).reshape(len(given), -1).all(axis=1)
-    return same
+    def learn(self, course: Course, lesson: Lesson) -> Learning:
+        """Learn a project; what is served goes on if that was learned from the same."""
+        project, kind, targets = lesson.project, lesson.kind, lesson.targets
+        fingerprint = course.fingerprint(lesson.parts)
+        digest = targets.digest(kind, fingerprint, lesson.embedded.keys)
+        labels = targets.digest(kind, "", lesson.embedded.keys)
+        served = project.served_version(kind.digest, fingerprint)
+        question = f"{kind.digest} {fingerprint}"
+        of, warm = self._fits.get(project.id, ("", None))
+        warm = warm if of == question else None
+        if warm is None and served is not None:
+            warm = course.restore(served.arrays)
+        learned = course.learn(lesson, warm)
+        if learned.fit is None:
+            return Learning(learned, None, False)
+        self._fits[project.id] = question, learned.fit
+        if served and project.keeps(served, digest, labels):
+            return Learning(course.served_by(lesson, learned, served), served, False)
+        project.store.set_meta(LEARNED, labels)
+        project.store.set_meta(PINNED, None)
+        version_id = project.begun(digest) or project.registry.next_id(kind.name, digest)
+        embedder = lesson.parts.embedder
+        manifest: dict[str, Any] = {
+            "version": version_id,
+            "kind": kind.name,
+            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "digest": digest,
+            "label_config": kind.digest,
+            "classes": list(kind.classes),
+            "labels": int(targets.labelled.sum()),
+            **course.manifest(lesson, learned),
+            "accuracy": learned.accuracy,
+            "embedder": embedder.name,
+            "fingerprint": fingerprint,
+            "backbone": lesson.parts.backbone,
+            "note": embedder.note,
+            "lineup": __version__,
+        }
+        return Learning(learned, Version(version_id, manifest, learned.fit.to_arrays()), True)

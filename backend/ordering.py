@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from backend.columns import CONFIDENCE_STEP, Row, quantise, rank_priorities
+from backend.courses.base import Learned, Verdict
 from backend.embedding import Embedded
-from backend.labelstudio.kind import Kind
-from backend.learning import Learned
 from backend.targets import Targets
 from ml.acquisition.explore import arrange
-from ml.suspicion import Judgement
 
 SUSPICION_STEP = 0.01
 STEADY = 0.03  # a list that people work through does not change its end for less
@@ -60,10 +58,10 @@ def rank(
         return []
     arranged = arrange(
         strategy,
-        probs=None if learned.probs is None else learned.learner.question(learned.probs[pool]),
+        probs=learned.question(pool),
         X=embedded.vectors[pool],
         labelled_X=embedded.vectors[labelled],
-        labelled_y=learned.learner.answers(targets.labels[labelled]),
+        labelled_y=learned.answers(targets.labels[labelled]),
         lottery=embedded.drawn[pool],
         exploration=exploration,
         head=head,
@@ -77,10 +75,9 @@ def rank(
 
 def line_up(
     targets: Targets,
-    kind: Kind,
     embedded: Embedded,
     learned: Learned,
-    judgement: Judgement | None,
+    verdict: Verdict | None,
     ranked: list[int],
     reviewed: np.ndarray,
     *,
@@ -92,14 +89,14 @@ def line_up(
 
     Parameters
     ----------
-    judgement : Judgement or None
-        Of the labelled tasks with a vector, in ascending order of rows; None without a head.
+    verdict : Verdict or None
+        Of the labels; None without a head.
     ranked : list of int
         Rows of unfinished tasks, best first.
     reviewed : ndarray of bool, shape (n,)
         Tasks whose label a person has confirmed or corrected since it was suspect: never suspect again.
     noted : sequence of str, length n
-        Reasons that need no model, for tasks that the judgement gives none.
+        Reasons that need no model, for tasks that the verdict gives none.
     threshold_before : float, optional
         The threshold shown so far.
     """
@@ -109,16 +106,15 @@ def line_up(
     suspicion, confidence = np.zeros(n), np.zeros(n)
     suggestion = np.full(n, "", dtype=object)
     reason = list(noted)
-    if learned.probs is not None:
+    if learned.fit is not None:
         seen = np.flatnonzero(embedded.ok)
-        decided, confidence[seen] = learned.learner.decide(learned.probs[seen])
-        suggestion[seen] = [kind.text(label) for label in decided]
-    if judgement is not None:
-        rows = np.flatnonzero(targets.labelled & embedded.ok)
-        suspicion[rows] = judgement.suspicion
-        suggestion[rows] = [kind.text(label) for label in judgement.suggestion]
-        confidence[rows] = judgement.confidence
-        for row, why in zip(rows.tolist(), judgement.reason, strict=True):
+        suggestion[seen], confidence[seen] = learned.guesses(seen)
+    if verdict is not None:
+        rows = verdict.rows
+        suspicion[rows] = verdict.suspicion
+        suggestion[rows] = verdict.suggestion
+        confidence[rows] = verdict.confidence
+        for row, why in zip(rows.tolist(), verdict.reason, strict=True):
             reason[row] = why or reason[row]
     suspicion[reviewed] = 0.0
     for row in np.flatnonzero(reviewed).tolist():
@@ -135,16 +131,16 @@ def line_up(
         )
         for row in range(n)
     }
-    threshold = _shown_threshold(judgement, suspicion, threshold_before)
+    threshold = _shown_threshold(verdict, suspicion, threshold_before)
     suspects = int(((suspicion >= threshold) & targets.labelled).sum())
     return Lineup(rows_by_id, [int(targets.ids[row]) for row in ranked], threshold, suspects)
 
 
-def _shown_threshold(judgement: Judgement | None, suspicion: np.ndarray, before: float | None) -> float:
+def _shown_threshold(verdict: Verdict | None, suspicion: np.ndarray, before: float | None) -> float:
     """Round like the suspicions, but never to 0, where every task is; stay where that hides nothing."""
-    if judgement is None:
+    if verdict is None:
         return 1.0
-    threshold = max(float(quantise(np.array([judgement.threshold]), SUSPICION_STEP)[0]), SUSPICION_STEP)
+    threshold = max(float(quantise(np.array([verdict.threshold]), SUSPICION_STEP)[0]), SUSPICION_STEP)
     if before is None or abs(threshold - before) > STEADY:
         return threshold
     return before if (suspicion[suspicion >= threshold] >= before).all() else threshold

@@ -1,25 +1,25 @@
-"""The loop: read, embed, look, learn, judge, order, publish. It acts on what is, not on what happened."""
+"""The loop: read, embed, look, learn, judge, order, publish. It acts on what is, not on what happened.
+
+How a kind of problem is learned and judged is its course's business, see `backend.courses`.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
 
 import numpy as np
 
-from backend import __version__
 from backend.activity import is_idle, note_activity
 from backend.connect import adopt
-from backend.embedding import RETRY_BROKEN_AFTER, Embedded, EmbeddingRoom
+from backend.courses import Course, Learned, Lesson, make_course
+from backend.embedding import RETRY_BROKEN_AFTER, EmbeddingRoom
 from backend.embedding.engines import Engine, make_engine
 from backend.embedding.parts import EmbeddingParts, OwnBackbones
 from backend.embedding.stage import EmbeddingStage
 from backend.idle import IdleWork
-from backend.judging import judge_labels
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.config import find_kind
 from backend.labelstudio.errors import LabelStudioError, LabelStudioUnreachable
@@ -27,23 +27,21 @@ from backend.labelstudio.fetch import ImageFetcher
 from backend.labelstudio.kind import Kind
 from backend.labelstudio.predictions import Prediction
 from backend.labelstudio.reader import read_project
-from backend.learning import Learned, learn
+from backend.learning import Fits, Learning
 from backend.logs import note_field
-from backend.looks import Looks, look
+from backend.looks import look
 from backend.ordering import Lineup, line_up, rank
-from backend.project import BACKBONE, DOUBT, LEARNED, PINNED, TAKE_BACK, THRESHOLD, Project, open_backbones
+from backend.project import BACKBONE, DOUBT, TAKE_BACK, THRESHOLD, Project, open_backbones
 from backend.publish import Outcome, Publisher, order_predictions, publishing
 from backend.reading import Progress, read
 from backend.refresh_result import RefreshResult
 from backend.registry import UNTRAINED, Version
 from backend.settings import Settings
 from backend.snapshot import PUBLISHING, Snapshot
-from backend.stopping import stop_signal
 from backend.stream import stream_score
-from backend.targets import Targets, build_targets, first_labels, reviewed
+from backend.targets import build_targets, first_labels, reviewed
 from backend.vectors import open_vectors
 from ml.embedders import Embedder, make_embedder
-from ml.learners import Fit, find_learner
 from ml.survey import Survey
 from ml.vectors import VectorStore
 
@@ -66,8 +64,9 @@ class Refresher:
         self.settings = settings
         self._idle: dict[int, IdleWork] = {}
         self._reconciled: set[int] = set()
-        # the last fit and survey of each project, to start the next one from, and what they are of
-        self._fits: dict[int, tuple[str, Fit]] = {}
+        self._courses: dict[str, Course] = {}
+        self._fits = Fits()
+        # the last survey of each project, to start the next one from, and the embedder it is of
         self._surveys: dict[int, tuple[str, Survey]] = {}
         self._own = OwnBackbones(settings, lambda: self.fetcher)
 
@@ -220,35 +219,28 @@ class Refresher:
         if settings.queue == "on" and (project.id not in self._reconciled or cut_short):
             publisher.stream.reconcile()
             self._reconciled.add(project.id)
-        targets = build_targets(snapshot, kind, settings.reviewers)
-        project.store.put_histories(first_labels(targets, kind, project.store.histories()))
-        with result.timed("embed"):
-            room = EmbeddingRoom(project.store, parts.vectors, parts.stage, self.engine)
-            embedded = room.embed(
-                project.id, targets.ids.tolist(), targets.uris, progress, measure_all="full" in reasons
-            )
-        progress("look", 0, 1)
-        with result.timed("look"):
-            fingerprint = parts.embedder.fingerprint
-            of, survey = self._surveys.get(project.id, (fingerprint, None))
-            looks, survey = look(embedded, settings.outliers, survey if of == fingerprint else None)
-            self._surveys[project.id] = fingerprint, survey
+        lesson = self._see(project, parts, kind, snapshot, result, progress, full="full" in reasons)
+        course, targets = self._course(kind.name), lesson.targets
+        with result.timed("gather"):
+            course.gather(lesson)
         progress("learn", 0, 1)
         with result.timed("learn"):
-            learned, version = self._learn(project, parts, kind, targets, embedded, result)
+            learning = self._fits.learn(course, lesson)
+        learned, version, result.learned = learning.learned, learning.version, learning.new
         progress("order", 0, 1)
         with result.timed("order"):
-            lineup = self._order(project, kind, targets, embedded, looks, learned, version, result)
+            lineup = self._order(course, lesson, learning, result)
         version_id = version.id if version else UNTRAINED
         note_field("version", version_id)
-        result.stop = self._stop(targets, embedded, learned, version, result)
-        outcome = Outcome(
-            version_id, lineup, _predictions(version_id, kind, targets, embedded, learned, lineup)
-        )
+        if version and learning.new:
+            result.stop = course.stop(lesson, learned, seed=_seed(version))
+        elif version:
+            result.stop = version.manifest.get("stop")
+        outcome = Outcome(version_id, lineup, _predictions(version_id, lesson, learned, lineup))
         result.version, result.suspects = outcome.version, lineup.suspects
         result.tasks, result.labels = len(targets.ids), int(targets.labelled.sum())
         result.accuracy, result.note = learned.accuracy, learned.why_not or parts.embedder.note
-        if version and result.learned:
+        if version and learning.new:
             version.manifest.update(
                 stop=result.stop,
                 suspects=lineup.suspects,
@@ -268,101 +260,62 @@ class Refresher:
         project.registry.prune(KEEP_VERSIONS)
         self._idle[project.id] = IdleWork(project, publisher, outcome, snapshot)
 
-    def _learn(
+    def _see(
         self,
         project: Project,
         parts: EmbeddingParts,
         kind: Kind,
-        targets: Targets,
-        embedded: Embedded,
+        snapshot: Snapshot,
         result: RefreshResult,
-    ) -> tuple[Learned, Version | None]:
-        embedder = parts.embedder
-        digest = targets.digest(kind, embedder.fingerprint, embedded.keys)
-        labels = targets.digest(kind, "", embedded.keys)
-        served = project.served_version(kind.digest, embedder.fingerprint)
-        question = f"{kind.digest} {embedder.fingerprint}"
-        of, warm = self._fits.get(project.id, ("", None))
-        warm = warm if of == question else None
-        if warm is None and served is not None:
-            warm = find_learner(kind.name).restore(served.arrays)
-        learned = learn(targets, embedded, kind, warm=warm)
-        if learned.fit is None:
-            return learned, None
-        self._fits[project.id] = question, learned.fit
-        if served and project.keeps(served, digest, labels):
-            return learned.served_by(served, targets, embedded), served
-        result.learned = True
-        project.store.set_meta(LEARNED, labels)
-        project.store.set_meta(PINNED, None)
-        version_id = project.begun(digest) or project.registry.next_id(kind.name, digest)
-        manifest: dict[str, Any] = {
-            "version": version_id,
-            "kind": kind.name,
-            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "digest": digest,
-            "label_config": kind.digest,
-            "classes": list(kind.classes),
-            "labels": int(targets.labelled.sum()),
-            "labels_by_class": learned.learner.count(targets.labels[targets.labelled], len(kind.classes)),
-            "accuracy": learned.accuracy,
-            "embedder": embedder.name,
-            "fingerprint": embedder.fingerprint,
-            "backbone": parts.backbone,
-            "note": embedder.note,
-            "lineup": __version__,
-        }
-        return learned, Version(version_id, manifest, learned.fit.to_arrays())
+        progress: Progress,
+        *,
+        full: bool,
+    ) -> Lesson:
+        """Embed and look: what is the same for every kind."""
+        targets = build_targets(snapshot, kind, self.settings.reviewers)
+        project.store.put_histories(first_labels(targets, kind, project.store.histories()))
+        with result.timed("embed"):
+            room = EmbeddingRoom(project.store, parts.vectors, parts.stage, self.engine)
+            embedded = room.embed(project.id, targets.ids.tolist(), targets.uris, progress, measure_all=full)
+        progress("look", 0, 1)
+        with result.timed("look"):
+            fingerprint = parts.embedder.fingerprint
+            of, survey = self._surveys.get(project.id, (fingerprint, None))
+            looks, survey = look(embedded, self.settings.outliers, survey if of == fingerprint else None)
+            self._surveys[project.id] = fingerprint, survey
+        return Lesson(project, kind, parts, targets, embedded, looks, progress)
 
-    def _order(
-        self,
-        project: Project,
-        kind: Kind,
-        targets: Targets,
-        embedded: Embedded,
-        looks: Looks,
-        learned: Learned,
-        version: Version | None,
-        result: RefreshResult,
-    ) -> Lineup:
+    def _course(self, kind: str) -> Course:
+        if kind not in self._courses:
+            self._courses[kind] = make_course(kind, self.settings)
+        return self._courses[kind]
+
+    def _order(self, course: Course, lesson: Lesson, learning: Learning, result: RefreshResult) -> Lineup:
+        project, targets, settings = lesson.project, lesson.targets, self.settings
         histories = project.store.histories()
         checked = reviewed(targets, histories)
-        judgement = judge_labels(targets, embedded, learned, kind, checked, histories, looks, self.settings)
-        result.expected_wrong = round(judgement.expected_wrong, 1) if judgement else None
+        verdict = course.judge(lesson, learning.learned, checked, histories)
+        result.expected_wrong = round(verdict.expected_wrong, 1) if verdict else None
         ranked = rank(
             targets,
-            embedded,
-            learned,
-            strategy=self.settings.strategy,
-            exploration=self.settings.exploration,
-            head=self.settings.head_size,
-            seed=_seed(version) if version else project.id,
+            lesson.embedded,
+            learning.learned,
+            strategy=settings.strategy,
+            exploration=settings.exploration,
+            head=settings.head_size,
+            seed=_seed(learning.version) if learning.version else project.id,
         )
         return line_up(
             targets,
-            kind,
-            embedded,
-            learned,
-            judgement,
+            lesson.embedded,
+            learning.learned,
+            verdict,
             ranked,
             checked,
-            noted=looks.reasons(targets.agreement),
-            head=self.settings.head_size,
+            noted=lesson.looks.reasons(targets.agreement),
+            head=settings.head_size,
             threshold_before=project.store.get_meta(THRESHOLD),
         )
-
-    def _stop(
-        self,
-        targets: Targets,
-        embedded: Embedded,
-        learned: Learned,
-        version: Version | None,
-        result: RefreshResult,
-    ) -> dict[str, Any] | None:
-        if version is None or not result.learned:
-            return version.manifest.get("stop") if version else None
-        signal = stop_signal(targets, embedded, learned, seed=_seed(version))
-        return signal.as_dict() if signal else None
 
     def remembers(self, project_id: int) -> bool:
         """Tell whether idle work of a project is left that this process has what it needs for."""
@@ -397,16 +350,11 @@ def _seed(version: Version) -> int:
     return int(version.manifest["digest"][:8], 16)
 
 
-def _predictions(
-    version: str, kind: Kind, targets: Targets, embedded: Embedded, learned: Learned, lineup: Lineup
-) -> list[Prediction]:
-    rows = np.flatnonzero(embedded.ok)
-    results: list[list[dict[str, Any]]] = [[] for _ in rows]
-    if learned.probs is not None:
-        decided, confidence = learned.learner.decide(learned.probs[rows])
-        results = [kind.result(label, sure) for label, sure in zip(decided, confidence.tolist(), strict=True)]
+def _predictions(version: str, lesson: Lesson, learned: Learned, lineup: Lineup) -> list[Prediction]:
+    targets = lesson.targets
     predictions = {}
-    for task_id, result in zip(targets.ids[rows].tolist(), results, strict=True):
+    for row in np.flatnonzero(lesson.embedded.ok).tolist():
+        task_id = int(targets.ids[row])
         score = stream_score(lineup.rows[task_id].priority)
-        predictions[task_id] = Prediction(task_id, result, score, version)
+        predictions[task_id] = Prediction(task_id, partial(learned.result, row), score, version)
     return order_predictions(lineup.queue, predictions)

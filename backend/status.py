@@ -39,7 +39,7 @@ class LastRefresh:
         How many of the labels that nobody has reviewed are wrong, by the calibrated suspicions; None without a
         model.
     stop : dict or None
-        The stop signal, see `backend.stopping.StopSignal`; None without a model.
+        The stop signal, see `backend.classification.stopping.StopSignal`; None without a model.
     note : str or None
         Why there is no model, or that the embedder is a fallback.
     seconds : dict of step name to float

@@ -20,14 +20,14 @@ from typing import Any, cast
 
 import numpy as np
 
+from backend.classification.judging import judge_labels, verdict
+from backend.classification.learning import Classified, learn
 from backend.columns import differences
 from backend.embedding import Embedded, EmbeddingRoom
 from backend.embedding.stage import EmbeddingStage
-from backend.judging import judge_labels
 from backend.labelstudio.config import find_kind
 from backend.labelstudio.fetch import ImageFetcher
 from backend.labelstudio.kind import Kind
-from backend.learning import Learned, learn
 from backend.looks import look
 from backend.ordering import line_up, rank
 from backend.settings import Settings
@@ -162,7 +162,7 @@ class _Refresh:
         stage = EmbeddingStage(embedder, cast(ImageFetcher, None), ImageLimits())
         self.room = EmbeddingRoom(self.store, VectorStore(folder / "vectors", "made-up", DIM), stage)
         self.kind = kind
-        self.learned: Learned | None = None
+        self.learned: Classified | None = None
         self.survey: Survey | None = None
         self.seconds: dict[str, float] = {}
         self.accuracy, self.suspects = 0.0, 0
@@ -198,10 +198,9 @@ class _Refresh:
             ranked = self._rank(targets, embedded, learned)
             lineup = line_up(
                 targets,
-                self.kind,
                 embedded,
                 learned,
-                judgement,
+                verdict(judgement, targets, embedded, self.kind) if judgement else None,
                 ranked,
                 checked,
                 noted=looks.reasons(targets.agreement),
@@ -220,7 +219,7 @@ class _Refresh:
         self.accuracy, self.suspects = learned.accuracy or 0.0, lineup.suspects
         return dict(self.seconds)
 
-    def _rank(self, targets: Targets, embedded: Embedded, learned: Learned) -> list[int]:
+    def _rank(self, targets: Targets, embedded: Embedded, learned: Classified) -> list[int]:
         settings = self.settings
         return rank(
             targets,

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from backend.classification.judging import judge_labels
+from backend.classification.learning import learn
 from backend.embedding import Embedded
 from backend.embedding.parts import EmbeddingParts
 from backend.finetuning.embed import embed_contents
-from backend.judging import judge_labels
 from backend.labelstudio.config import find_kind
 from backend.labelstudio.kind import Kind
-from backend.learning import learn
 from backend.looks import OFF, look
 from backend.settings import Settings
 from backend.snapshot import Snapshot, SnapshotStore

@@ -20,13 +20,18 @@ BULK_TIMEOUT = 900.0
 LIST_PAGE = 500
 SMALL_VERSION = 500
 
+Result = list[dict[str, Any]]
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One prediction to store; ``score`` in [0, 1] orders the Label All Tasks stream, lowest first."""
+    """One prediction to store; ``score`` in [0, 1] orders the Label All Tasks stream, lowest first.
+
+    A result may be made when it is sent: of 10,000 masks only the one on its way is held.
+    """
 
     task: int
-    result: list[dict[str, Any]]
+    result: Result | Callable[[], Result]
     score: float
     model_version: str
 
@@ -34,7 +39,7 @@ class Prediction:
         """Return the prediction as Label Studio's API takes it."""
         return {
             "task": self.task,
-            "result": self.result,
+            "result": self.result() if callable(self.result) else self.result,
             "score": self.score,
             "model_version": self.model_version,
         }

@@ -7,18 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from backend.classification.judging import judge_labels, verdict
+from backend.classification.learning import learn
+from backend.courses import Verdict
 from backend.embedding import Embedded
-from backend.judging import judge_labels
 from backend.labelstudio.choices import ChoicesKind
 from backend.labelstudio.multilabel import MultiLabelKind
-from backend.learning import learn
 from backend.looks import look
 from backend.ordering import line_up, rank
 from backend.settings import Settings
 from backend.snapshot import History
 from backend.targets import Targets
 from ml.acquisition import STRATEGIES
-from ml.suspicion import Judgement
 
 KIND = ChoicesKind("cls", "img", "image", ("cat", "dog"))
 MANY = MultiLabelKind("cls", "img", "image", ("left", "up"))
@@ -72,7 +72,7 @@ def test_without_a_head_there_is_an_order_but_no_scores() -> None:
     assert "at least 2 classes" in str(learned.why_not)
     queue = rank(targets, embedded, learned, strategy="diverse_margin", exploration=0.1, head=5, seed=0)
     noted = ["image dark"] + [""] * 9
-    lineup = line_up(targets, KIND, embedded, learned, None, queue, np.zeros(10, bool), noted=noted, head=5)
+    lineup = line_up(targets, embedded, learned, None, queue, np.zeros(10, bool), noted=noted, head=5)
     assert [lineup.rows[task].reason for task in (100, 101)] == ["image dark", ""]
     assert sorted(lineup.queue) == list(range(102, 110))
     assert {row.suggestion for row in lineup.rows.values()} == {""}
@@ -82,21 +82,19 @@ def test_without_a_head_there_is_an_order_but_no_scores() -> None:
 def test_rows_say_what_was_judged_and_a_reviewed_task_is_never_suspect() -> None:
     targets, embedded = make(8, [0, 1, 1, 1], broken=(5,))
     learned = learn(targets, embedded, KIND, warm=None)
-    judgement = Judgement(
+    judged = Verdict(
+        rows=np.arange(4),
         suspicion=np.array([0.1, 0.2, 0.93, 0.8]),
-        suggestion=np.array([0, 1, 0, 0]),
+        suggestion=["cat", "dog", "cat", "cat"],
         confidence=np.full(4, 0.97),
         reason=["", "", "model disagrees", "x"],
-        twin=np.full(4, -1),
         threshold=0.5,
-        suspect=np.array([False, False, True, True]),
         expected_wrong=2.0,
-        calibration=None,
     )
     reviewed = np.zeros(8, bool)
     reviewed[3] = True
     noted = ["outlier"] * 5 + ["image unreadable", "", ""]
-    lineup = line_up(targets, KIND, embedded, learned, judgement, [4, 6, 7], reviewed, noted=noted, head=2)
+    lineup = line_up(targets, embedded, learned, judged, [4, 6, 7], reviewed, noted=noted, head=2)
     suspect, confirmed, broken, next_one = (lineup.rows[100 + row] for row in (2, 3, 5, 4))
     assert (suspect.suspicion, suspect.suggestion, suspect.reason) == (0.93, "cat", "model disagrees")
     assert (confirmed.suspicion, confirmed.reason) == (0, "reviewed")
@@ -142,12 +140,13 @@ def test_sets_are_learned_judged_and_lined_up() -> None:
     looks, _ = look(embedded, settings.outliers, None)
     judgement = judge_labels(targets, embedded, learned, MANY, nobody, histories, looks, settings)
     assert judgement is not None
+    judged = verdict(judgement, targets, embedded, MANY)
     queue = rank(targets, embedded, learned, strategy="margin", exploration=0.0, head=5, seed=0)
     assert sorted(queue) == list(range(80, 120))
     least_certain = np.abs(learned.probs[queue] - 0.5).min(axis=1)
     assert least_certain[:5].max() <= least_certain[5:].min() + 1e-6
     noted = looks.reasons(targets.agreement)
-    lineup = line_up(targets, MANY, embedded, learned, judgement, queue, nobody, noted=noted, head=5)
+    lineup = line_up(targets, embedded, learned, judged, queue, nobody, noted=noted, head=5)
     suspicion = [lineup.rows[100 + row].suspicion for row in range(80)]
     assert set(np.argsort(suspicion)[-2:].tolist()) == {0, 1}
     assert lineup.suspects == sum(value >= lineup.threshold for value in suspicion)
@@ -181,23 +180,20 @@ def test_the_threshold_is_on_the_grid_and_steady(
 ) -> None:
     targets, embedded = make(8, [0, 1, 1, 1])
     learned = learn(targets, embedded, KIND, warm=None)
-    judgement = Judgement(
+    judged = Verdict(
+        rows=np.arange(4),
         suspicion=np.array([0.1, 0.2, 0.93, 0.8]),
-        suggestion=np.array([0, 1, 0, 0]),
+        suggestion=["cat", "dog", "cat", "cat"],
         confidence=np.full(4, 0.97),
         reason=[""] * 4,
-        twin=np.full(4, -1),
         threshold=threshold,
-        suspect=np.array([False, False, True, True]),
         expected_wrong=2.0,
-        calibration=None,
     )
     lineup = line_up(
         targets,
-        KIND,
         embedded,
         learned,
-        judgement,
+        judged,
         [4, 5, 6, 7],
         np.zeros(8, bool),
         noted=[""] * 8,

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from backend.classification.learning import learn
+from backend.classification.stopping import stop_signal
 from backend.embedding import Embedded
 from backend.labelstudio.choices import ChoicesKind
 from backend.labelstudio.multilabel import MultiLabelKind
-from backend.learning import learn
-from backend.stopping import stop_signal
 from backend.targets import Targets
 
 KIND = ChoicesKind("kind", "img", "image", ("cat", "dog", "bird"))

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from backend.classification.judging import judge_labels
 from backend.embedding import Embedded
 from backend.finetuning.leftovers import FOLDER
 from backend.finetuning.plan import CannotTrain
@@ -23,7 +24,6 @@ from backend.finetuning.run import run_training
 from backend.jobs.base import QueueUnavailable, Stopped
 from backend.jobs.embedded import to_environment
 from backend.jobs.open import open_hints
-from backend.judging import judge_labels
 from backend.predict import Predictor
 from backend.project import open_backbones, open_registry, pin
 from backend.refresh import Refresher

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from backend.classification.learning import Classified
+from backend.courses.base import Verdict
 from backend.embedding import Embedded
 from backend.labelstudio.kind import Kind
-from backend.learning import Learned
 from backend.looks import Looks
 from backend.settings import Settings
 from backend.snapshot import History
@@ -22,7 +23,7 @@ from ml.suspicion.scores import DEFAULT
 def judge_labels(
     targets: Targets,
     embedded: Embedded,
-    learned: Learned,
+    learned: Classified,
     kind: Kind,
     reviewed: np.ndarray,
     histories: Mapping[int, History],
@@ -54,6 +55,19 @@ def judge_labels(
         **learned.fit.evidence(),
     )
     return replace(judgement, reason=_with_twins(judgement, targets.ids[rows]))
+
+
+def verdict(judgement: Judgement, targets: Targets, embedded: Embedded, kind: Kind) -> Verdict:
+    """Return a judgement of `judge_labels` in words."""
+    return Verdict(
+        np.flatnonzero(targets.labelled & embedded.ok),
+        judgement.suspicion,
+        [kind.text(label) for label in judgement.suggestion],
+        judgement.confidence,
+        judgement.reason,
+        judgement.threshold,
+        judgement.expected_wrong,
+    )
 
 
 def _given(targets: Targets, rows: np.ndarray, kind: Kind, histories: Mapping[int, History]) -> np.ndarray:

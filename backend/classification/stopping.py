@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from backend.classification.learning import Classified, agrees
 from backend.embedding import Embedded
-from backend.learning import Learned, agrees
 from backend.targets import Targets
 from ml.acquisition.explore import uniform_sample
 from ml.heads.ensemble import N_FOLDS
@@ -44,7 +44,7 @@ class StopSignal:
         return asdict(self)
 
 
-def stop_signal(targets: Targets, embedded: Embedded, learned: Learned, *, seed: int) -> StopSignal | None:
+def stop_signal(targets: Targets, embedded: Embedded, learned: Classified, *, seed: int) -> StopSignal | None:
     """Return the stop signal of a project; None without a model.
 
     Parameters

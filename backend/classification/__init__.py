@@ -1,0 +1,1 @@
+"""Classes of whole images, one or several each: from vectors and labels to probabilities."""

@@ -1,0 +1,35 @@
+"""How each kind of problem is learned in a refresh: one course a kind, one registry line each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from backend.courses.base import Course, Learned, Lesson, Verdict
+from backend.settings import Settings
+
+__all__ = ["COURSES", "Course", "Learned", "Lesson", "Verdict", "make_course"]
+
+
+def _classification(kind: str, settings: Settings) -> Course:
+    from backend.classification.course import ClassificationCourse
+
+    return ClassificationCourse(kind, settings)
+
+
+COURSES: dict[str, Callable[[str, Settings], Course]] = {
+    "choices": _classification,
+    "multilabel": _classification,
+}
+
+
+def make_course(kind: str, settings: Settings) -> Course:
+    """Return the course of a kind of problem.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if kind not in COURSES:
+        raise ValueError(f"no course for problems of kind {kind!r}: there are {', '.join(COURSES)}")
+    return COURSES[kind](kind, settings)

@@ -1,0 +1,157 @@
+"""What a refresh wants of the course of a kind: to learn, to judge labels, and to say what is predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from backend.embedding import Embedded
+from backend.embedding.parts import EmbeddingParts
+from backend.labelstudio.kind import Kind
+from backend.looks import Looks
+from backend.project import Project
+from backend.registry import Version
+from backend.snapshot import History
+from backend.targets import Targets
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What there is to learn from in one refresh; row i of all arrays is task ``targets.ids[i]``."""
+
+    project: Project
+    kind: Kind
+    parts: EmbeddingParts
+    targets: Targets
+    embedded: Embedded
+    looks: Looks
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is made of the labels; entry i of all is task ``rows[i]`` of the lesson.
+
+    Attributes
+    ----------
+    rows : ndarray of int, shape (m,)
+        Labelled tasks that were judged, ascending.
+    suspicion : ndarray of float, shape (m,)
+        Probability that the label is wrong, in [0, 1].
+    suggestion : list of str
+        What would be right, as one line.
+    confidence : ndarray of float, shape (m,)
+        Of the suggestion, in [0, 1].
+    reason : list of str
+        Why a label is worth a look; empty where nothing is wrong.
+    threshold : float
+        Suspicion from which to review, in (0, 1].
+    expected_wrong : float
+        Expected number of wrong labels among those nobody has reviewed.
+    """
+
+    rows: np.ndarray
+    suspicion: np.ndarray
+    suggestion: list[str]
+    confidence: np.ndarray
+    reason: list[str]
+    threshold: float
+    expected_wrong: float
+
+
+class Fitted(Protocol):
+    """A fitted head."""
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return the arrays of a version: the head's, and what a later fit starts from."""
+        ...
+
+
+class Learned(Protocol):
+    """What was learned, and what it makes of the tasks of the lesson."""
+
+    @property
+    def fit(self) -> Fitted | None:
+        """The head; None where there is none."""
+        ...
+
+    @property
+    def accuracy(self) -> float | None:
+        """How well predictions out of sample agree with the labels given, in [0, 1]."""
+        ...
+
+    @property
+    def why_not(self) -> str | None:
+        """Why there is no head."""
+        ...
+
+    def question(self, rows: np.ndarray) -> np.ndarray | None:
+        """Return what query strategies are given: probabilities of shape (m, C) whose rows sum to 1; None: no head."""
+        ...
+
+    def answers(self, labels: np.ndarray) -> np.ndarray | None:
+        """Return the class in [0, C) of each label, shape (m,); None where one class does not say it."""
+        ...
+
+    def guesses(self, rows: np.ndarray) -> tuple[Sequence[str], np.ndarray]:
+        """Return what is predicted, as one line a task, and its confidence in [0, 1]; only with a head."""
+        ...
+
+    def result(self, row: int) -> list[dict[str, Any]]:
+        """Return the prediction of one task as a Label Studio result; empty without a head."""
+        ...
+
+
+class Course(Protocol):
+    """How one kind of problem is learned; made once a process."""
+
+    def fingerprint(self, parts: EmbeddingParts) -> str:
+        """Return the fingerprint of what heads are learned on."""
+        ...
+
+    def gather(self, lesson: Lesson) -> None:
+        """Read what is needed of the images besides their vectors, where it is not known yet.
+
+        Raises
+        ------
+        LabelStudioError
+            If Label Studio cannot be reached.
+        """
+        ...
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> Any:
+        """Return a fit to start the next one from, of a version's arrays."""
+        ...
+
+    def learn(self, lesson: Lesson, warm: Any) -> Any:
+        """Learn from the labelled tasks; ``warm``: an earlier fit for the same question, or None."""
+        ...
+
+    def served_by(self, lesson: Lesson, learned: Any, version: Version) -> Any:
+        """Return the same with the unlabelled tasks predicted by a published version."""
+        ...
+
+    def judge(
+        self, lesson: Lesson, learned: Any, reviewed: np.ndarray, histories: Mapping[int, History]
+    ) -> Verdict | None:
+        """Judge the labels; None without a head.
+
+        Parameters
+        ----------
+        reviewed : ndarray of bool, shape (n,)
+            Labels a person has checked since they were suspect.
+        """
+        ...
+
+    def stop(self, lesson: Lesson, learned: Any, *, seed: int) -> dict[str, Any] | None:
+        """Return the stop signal, see `backend.classification.stopping.StopSignal`; None where there is none."""
+        ...
+
+    def manifest(self, lesson: Lesson, learned: Any) -> dict[str, Any]:
+        """Return what a version's manifest says of this kind alone: ``labels_by_class`` at least."""
+        ...
