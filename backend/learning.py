@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from backend import __version__
-from backend.courses import Course, Learned, Lesson
+from backend.courses import Before, Course, Learned, Lesson
 from backend.project import LEARNED, PINNED
 from backend.registry import Version
 
@@ -34,7 +34,7 @@ class Fits:
     """The last fit of each project, to start the next one from, and the question it answers."""
 
     def __init__(self) -> None:
-        self._fits: dict[int, tuple[str, Any]] = {}
+        self._fits: dict[int, tuple[str, Before]] = {}
 
     def learn(self, course: Course, lesson: Lesson) -> Learning:
         """Learn a project; what is served goes on if that was learned from the same."""
@@ -44,14 +44,14 @@ class Fits:
         labels = targets.digest(kind, "", lesson.embedded.keys)
         served = project.served_version(kind.digest, fingerprint)
         question = f"{kind.digest} {fingerprint}"
-        of, warm = self._fits.get(project.id, ("", None))
-        warm = warm if of == question else None
-        if warm is None and served is not None:
-            warm = course.restore(served.arrays)
-        learned = course.learn(lesson, warm)
+        of, before = self._fits.get(project.id, ("", None))
+        before = before if of == question else None
+        if before is None and served is not None:
+            before = Before(course.restore(served.arrays), served.manifest["digest"])
+        learned = course.learn(lesson, digest, before)
         if learned.fit is None:
             return Learning(learned, None, False)
-        self._fits[project.id] = question, learned.fit
+        self._fits[project.id] = question, Before(learned.fit, digest)
         if served and project.keeps(served, digest, labels):
             return Learning(course.served_by(lesson, learned, served), served, False)
         project.store.set_meta(LEARNED, labels)

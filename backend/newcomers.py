@@ -1,4 +1,4 @@
-"""Vectors for images the worker has not met yet, made in a process of their own.
+"""What is needed of images the worker has not met yet, made in a process of its own.
 
 Importing torch holds the interpreter's lock for seconds; the server must answer ``/health`` meanwhile.
 """
@@ -47,23 +47,27 @@ class Newcomers:
         fingerprint: str,
         deadline: float,
         backbone: str | None = None,
+        *,
+        kind: str = "choices",
     ) -> dict[str, str | None]:
-        """Embed images that have no vector yet.
+        """Embed images that have no vector yet, and read what else the course of their kind needs.
 
         Parameters
         ----------
         images : sequence of (task id, URI)
         fingerprint : str
-            Of the embedder the published head was learned on; another one's vectors would be of no use.
+            Of what the published head was learned on; another embedder's vectors would be of no use.
         deadline : float
             By ``time.monotonic()``; what is not done by then is left out.
         backbone : str or None
             The project's own that the published head was learned on; None: the settings'.
+        kind : str
+            Of the published version.
 
         Returns
         -------
         dict of URI to str or None
-            None: it has a vector now; else why not.
+            None: it can be predicted now; else why not.
         """
         outcome: dict[str, str | None] = {}
         for start in range(0, len(images), BATCH):
@@ -72,7 +76,9 @@ class Newcomers:
             if left <= 0:
                 break
             try:
-                work = self._workers().submit(_embed, self.settings, project_id, batch, fingerprint, backbone)
+                work = self._workers().submit(
+                    _embed, self.settings, project_id, batch, fingerprint, backbone, kind
+                )
                 outcome |= work.result(left)
             except TimeoutError:
                 break
@@ -122,8 +128,10 @@ def _embed(
     images: Sequence[tuple[int, str]],
     fingerprint: str,
     backbone: str | None,
+    kind: str,
 ) -> dict[str, str | None]:
     """Embed one batch; runs in the child."""
+    from backend.courses import Scene
     from backend.embedding import EmbeddingRoom
     from backend.refresh import Refresher
     from backend.snapshot import SNAPSHOT, SnapshotStore
@@ -131,12 +139,23 @@ def _embed(
     if _Child.refresher is None or _Child.refresher.settings != settings:
         _Child.refresher = Refresher(settings)
     parts = _Child.refresher.parts(project_id, backbone)
-    if parts.embedder.fingerprint != fingerprint:
-        why = f"the embedder is now {parts.embedder.fingerprint}, the served version knows {fingerprint}"
+    course = _Child.refresher.course(kind)
+    if (now := course.fingerprint(parts)) != fingerprint:
+        why = f"the embedder is now {now}, the served version knows {fingerprint}"
         return dict.fromkeys((uri for _, uri in images), why)
-    room = EmbeddingRoom(
-        SnapshotStore(settings.project_dir(project_id) / SNAPSHOT), parts.vectors, parts.stage
+    store = SnapshotStore(settings.project_dir(project_id) / SNAPSHOT)
+    room = EmbeddingRoom(store, parts.vectors, parts.stage)
+    task_ids, uris = [task_id for task_id, _ in images], [uri for _, uri in images]
+    embedded = room.embed(project_id, task_ids, uris, _silent)
+    scene = Scene(
+        project_id, settings.project_dir(project_id), store, parts, task_ids, uris, embedded, _silent
     )
-    uris = [uri for _, uri in images]
-    embedded = room.embed(project_id, [task_id for task_id, _ in images], uris, lambda *_: None)
-    return dict(zip(uris, embedded.errors, strict=True))
+    missing = course.gather(scene)
+    errors = [
+        error or missing.get(str(key)) for error, key in zip(embedded.errors, embedded.keys, strict=True)
+    ]
+    return dict(zip(uris, errors, strict=True))
+
+
+def _silent(step: str, done: int, total: int) -> None:
+    log.debug("new images: %s %d/%d", step, done, total)

@@ -1,4 +1,4 @@
-"""Answer ``/predict`` from the published head: for a known image a vector look-up and a matrix product."""
+"""Answer ``/predict`` from the published version, with what is stored of each image; see `backend.courses.serving`."""
 
 from __future__ import annotations
 
@@ -9,26 +9,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from backend.columns import PRIORITY
+from backend.courses.serving import Answers, make_answers
 from backend.labelstudio.config import UnsupportedConfig, find_kind
 from backend.labelstudio.kind import Kind
 from backend.newcomers import Newcomers
 from backend.project import open_registry
-from backend.registry import UNTRAINED, VersionNotFound
+from backend.registry import UNTRAINED, Version, VersionNotFound
 from backend.settings import Settings
 from backend.shared.folder import share
 from backend.snapshot import SNAPSHOT, SnapshotStore
-from backend.vectors import open_vectors
-from ml.learners import Learner, ServingHead, find_learner
-from ml.vectors import VectorStore
 
 log = logging.getLogger(__name__)
 
 # Label Studio gives up after 100 s
 SECONDS = 80.0
-BATCH = 1024
 # lines of the log one request may fill with reasons
 LOGGED = 20
 
@@ -37,14 +32,12 @@ LOGGED = 20
 class _Served:
     """A published version, ready to predict."""
 
-    version: str
-    kind: str
-    learner: Learner[Any]
-    head: ServingHead
-    vectors: VectorStore
-    fingerprint: str
-    backbone: str | None
-    classes: tuple[str, ...]
+    version: Version
+    answers: Answers
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        return self.version.manifest
 
 
 class Predictor:
@@ -121,35 +114,34 @@ class Predictor:
         served = self._load(project_id, version)
         store = SnapshotStore.for_reading(self.settings.project_dir(project_id) / SNAPSHOT)
         kind = find_kind(label_config or (store.get_meta("project") or {}).get("label_config", ""))
-        if (kind.name, kind.classes) != (served.kind, served.classes):
+        if (kind.name, list(kind.classes)) != (served.manifest["kind"], served.manifest["classes"]):
             self._request(project_id, "predict")
             return ["the label config changed; a refresh learns it anew"] * len(tasks)
         uris = [_image_uri(kind, task) for task in tasks]
-        vectors, why = self._vectors(project_id, served, store, tasks, uris)
-        out: list[tuple[list[dict[str, Any]], float] | str] = [reason or "" for reason in why]
+        keys, why = self._images(project_id, served, store, tasks, uris)
+        out: list[tuple[list[dict[str, Any]], float] | str] = [reason or _NEW for reason in why]
         rows = [row for row, reason in enumerate(why) if reason is None]
-        for start in range(0, len(rows), BATCH):
-            batch = rows[start : start + BATCH]
-            decided, confidence = served.learner.decide(served.head.predict_proba(vectors[batch]))
-            for row, label, sure in zip(batch, decided, confidence.tolist(), strict=True):
-                score = live_score(tasks[row]["data"], sure, self.settings.field_prefix)
-                out[row] = (kind.result(label, sure), score)
+        answers = served.answers.predict(kind, [str(keys[row]) for row in rows])
+        for row, answer in zip(rows, answers, strict=True):
+            if answer is not None:
+                result, sure = answer
+                out[row] = result, live_score(tasks[row]["data"], sure, self.settings.field_prefix)
         return out
 
-    def _vectors(
+    def _images(
         self,
         project_id: int,
         served: _Served,
         store: SnapshotStore,
         tasks: Sequence[dict[str, Any]],
         uris: Sequence[str | None],
-    ) -> tuple[np.ndarray, list[str | None]]:
-        """Return vectors of shape (n, d), and for each task None or why it has none."""
-        vectors, why = self._look_up(served, store, uris)
+    ) -> tuple[list[str | None], list[str | None]]:
+        """Return for each task the digest of its image, and None or why it cannot be predicted."""
+        keys, why = _look_up(served, store, uris)
         if _NEW in why and (shared := share(self.settings)):
             # a worker elsewhere may have met the image since this machine's snapshot
             shared.project(project_id).turns.freshen()
-            vectors, why = self._look_up(served, store, uris)
+            keys, why = _look_up(served, store, uris)
         new: dict[str, int] = {}
         for task, uri, reason in zip(tasks, uris, why, strict=True):
             if uri and reason == _NEW:
@@ -157,49 +149,30 @@ class Predictor:
         if new:
             deadline = time.monotonic() + SECONDS
             images = [(task_id, uri) for uri, task_id in new.items()]
-            outcome = self.newcomers.embed(project_id, images, served.fingerprint, deadline, served.backbone)
-            vectors, why = self._look_up(served, store, uris)
+            manifest = served.manifest
+            outcome = self.newcomers.embed(
+                project_id,
+                images,
+                manifest["fingerprint"],
+                deadline,
+                manifest.get("backbone"),
+                kind=manifest["kind"],
+            )
+            keys, why = _look_up(served, store, uris)
             why = [
                 outcome.get(str(uri)) or reason if reason == _NEW else reason
                 for uri, reason in zip(uris, why, strict=True)
             ]
             if _NEW in why:
                 self._request(project_id, "predict")
-        return vectors, why
-
-    def _look_up(
-        self, served: _Served, store: SnapshotStore, uris: Sequence[str | None]
-    ) -> tuple[np.ndarray, list[str | None]]:
-        contents = store.contents({uri for uri in uris if uri})
-        known = [contents.get(uri) if uri else None for uri in uris]
-        why: list[str | None] = [
-            _NO_IMAGE if not uri else (content.error if content and content.error else _NEW)
-            for uri, content in zip(uris, known, strict=True)
-        ]
-        vectors = np.zeros((len(uris), len(served.head.mean)), dtype=np.float32)
-        rows = [row for row, content in enumerate(known) if content and content.key]
-        if rows:
-            with self._lock:
-                found_vectors, found = served.vectors.get([str(known[row].key) for row in rows])  # type: ignore[union-attr]
-            vectors[rows] = found_vectors
-            for row, there in zip(rows, found, strict=True):
-                if there:
-                    why[row] = None
-        return vectors, why
+        return keys, why
 
     def _load(self, project_id: int, version: str) -> _Served:
         with self._lock:
             served = self._served.get(project_id)
-            if served is None or served.version != version:
+            if served is None or served.version.id != version:
                 loaded = open_registry(self.settings, project_id).load(version)
-                manifest = loaded.manifest
-                kind, fingerprint = manifest["kind"], manifest["fingerprint"]
-                learner = find_learner(kind)
-                head = learner.serve(loaded.arrays)
-                vectors = open_vectors(self.settings, fingerprint, len(head.mean))
-                classes = tuple(manifest["classes"])
-                backbone = manifest.get("backbone")
-                served = _Served(version, kind, learner, head, vectors, fingerprint, backbone, classes)
+                served = _Served(loaded, make_answers(self.settings, loaded))
                 self._served[project_id] = served
             return served
 
@@ -215,6 +188,24 @@ class Predictor:
             log.warning("project %d, task %d: no prediction: %s", project_id, task_id, why)
         if len(empty) > LOGGED:
             log.warning("project %d: no prediction for %d more tasks", project_id, len(empty) - LOGGED)
+
+
+def _look_up(
+    served: _Served, store: SnapshotStore, uris: Sequence[str | None]
+) -> tuple[list[str | None], list[str | None]]:
+    contents = store.contents({uri for uri in uris if uri})
+    known = [contents.get(uri) if uri else None for uri in uris]
+    why: list[str | None] = [
+        _NO_IMAGE if not uri else (content.error if content and content.error else _NEW)
+        for uri, content in zip(uris, known, strict=True)
+    ]
+    keys = [content.key if content else None for content in known]
+    rows = [row for row, key in enumerate(keys) if key]
+    if rows:
+        for row, there in zip(rows, served.answers.known([str(keys[row]) for row in rows]), strict=True):
+            if there:
+                why[row] = None
+    return keys, why
 
 
 _NEW = "the image is not embedded yet; the next refresh does it"

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from backend.backbones import BackboneStore
 from backend.registry import UNTRAINED, Version, VersionRegistry
@@ -78,6 +79,11 @@ class Project:
             shared.connect(info.id)
         place = shared.project(info.id) if shared else None
         return cls(info.id, info, store, open_registry(settings, info.id), place)
+
+    @property
+    def folder(self) -> Path:
+        """Where its state is on this machine."""
+        return self.store.path.parent
 
     @staticmethod
     def known(settings: Settings) -> list[int]:

@@ -140,7 +140,9 @@ class Publisher:
         )
         undisturbed = is_idle(self.store, self.settings.idle_after)
         first = not self.store.posted_versions()
-        if undisturbed and (first or len(outcome.predictions) <= BULK_TASKS):
+        # what has to be made first waits for idle work, which stops as soon as somebody submits
+        made = not any(callable(p.result) for p in outcome.predictions)
+        if undisturbed and made and (first or len(outcome.predictions) <= BULK_TASKS):
             progress("publish predictions", 0, len(outcome.predictions))
             return self.stream.post_in_bulk(outcome.predictions)
         first_ones = outcome.predictions[: min(self.settings.head_size, len(outcome.lineup.queue))]

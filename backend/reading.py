@@ -83,10 +83,10 @@ def _pull(
             store.set_meta("unfinished", True)
         # Label Studio on SQLite gives the id of a deleted task to the next new one
         store.delete(task.id for task in page if _reborn(snapshot.tasks.get(task.id), task))
-        store.upsert(page)
+        stored = store.upsert(page)
         # Lineup's own predictions touch updated_at too: a task has changed only if it says something new
         changed += len(fresh)
-        snapshot.tasks.update({task.id: task for task in page})
+        snapshot.tasks.update({task.id: task for task in stored})
         count += len(page)
         progress("read", count, max(info.task_number, count) if since is None else count)
     return changed

@@ -8,13 +8,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 
 from backend.activity import is_idle, note_activity
 from backend.connect import adopt
-from backend.courses import Course, Learned, Lesson, make_course
+from backend.courses import Course, Learned, Lesson, Scene, make_course
 from backend.embedding import RETRY_BROKEN_AFTER, EmbeddingRoom
 from backend.embedding.engines import Engine, make_engine
 from backend.embedding.parts import EmbeddingParts, OwnBackbones
@@ -219,10 +219,9 @@ class Refresher:
         if settings.queue == "on" and (project.id not in self._reconciled or cut_short):
             publisher.stream.reconcile()
             self._reconciled.add(project.id)
-        lesson = self._see(project, parts, kind, snapshot, result, progress, full="full" in reasons)
-        course, targets = self._course(kind.name), lesson.targets
-        with result.timed("gather"):
-            course.gather(lesson)
+        course = self.course(kind.name)
+        lesson = self._see(project, parts, kind, course, snapshot, result, progress, full="full" in reasons)
+        targets = lesson.targets
         progress("learn", 0, 1)
         with result.timed("learn"):
             learning = self._fits.learn(course, lesson)
@@ -265,27 +264,35 @@ class Refresher:
         project: Project,
         parts: EmbeddingParts,
         kind: Kind,
+        course: Course,
         snapshot: Snapshot,
         result: RefreshResult,
         progress: Progress,
         *,
         full: bool,
     ) -> Lesson:
-        """Embed and look: what is the same for every kind."""
+        """Embed and look."""
         targets = build_targets(snapshot, kind, self.settings.reviewers)
         project.store.put_histories(first_labels(targets, kind, project.store.histories()))
         with result.timed("embed"):
             room = EmbeddingRoom(project.store, parts.vectors, parts.stage, self.engine)
-            embedded = room.embed(project.id, targets.ids.tolist(), targets.uris, progress, measure_all=full)
+            task_ids = targets.ids.tolist()
+            embedded = room.embed(project.id, task_ids, targets.uris, progress, measure_all=full)
+        scene = Scene(
+            project.id, project.folder, project.store, parts, task_ids, targets.uris, embedded, progress
+        )
+        with result.timed("gather"):
+            missing = course.gather(scene)
         progress("look", 0, 1)
         with result.timed("look"):
             fingerprint = parts.embedder.fingerprint
             of, survey = self._surveys.get(project.id, (fingerprint, None))
             looks, survey = look(embedded, self.settings.outliers, survey if of == fingerprint else None)
             self._surveys[project.id] = fingerprint, survey
-        return Lesson(project, kind, parts, targets, embedded, looks, progress)
+        return Lesson(project, kind, scene, targets, looks, missing)
 
-    def _course(self, kind: str) -> Course:
+    def course(self, kind: str) -> Course:
+        """Return how problems of a kind are learned."""
         if kind not in self._courses:
             self._courses[kind] = make_course(kind, self.settings)
         return self._courses[kind]
@@ -351,10 +358,9 @@ def _seed(version: Version) -> int:
 
 
 def _predictions(version: str, lesson: Lesson, learned: Learned, lineup: Lineup) -> list[Prediction]:
-    targets = lesson.targets
+    rows = np.flatnonzero(lesson.embedded.ok)
     predictions = {}
-    for row in np.flatnonzero(lesson.embedded.ok).tolist():
-        task_id = int(targets.ids[row])
+    for task_id, result in zip(lesson.targets.ids[rows].tolist(), learned.results(rows), strict=True):
         score = stream_score(lineup.rows[task_id].priority)
-        predictions[task_id] = Prediction(task_id, partial(learned.result, row), score, version)
+        predictions[task_id] = Prediction(task_id, result, score, version)
     return order_predictions(lineup.queue, predictions)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from backend.packed import PackedResult
 from backend.storage import is_storage_error
+from ml.masks import MaskError
 
 SNAPSHOT = "snapshot.sqlite"
 # meta: whether a publish has begun and not ended, so that what stands in Label Studio is not known for certain
@@ -19,6 +22,9 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS tasks (
     id INTEGER PRIMARY KEY, created_at TEXT NOT NULL, updated_at TEXT NOT NULL, is_labeled INTEGER NOT NULL,
     data TEXT NOT NULL, annotations TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS outlines (
+    task INTEGER NOT NULL, annotation INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (task, annotation));
+CREATE TABLE IF NOT EXISTS judged (task INTEGER PRIMARY KEY, label TEXT NOT NULL, findings TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS content (
     uri TEXT PRIMARY KEY, key TEXT, error TEXT, tried_at REAL NOT NULL, measures BLOB);
 CREATE TABLE IF NOT EXISTS history (
@@ -28,11 +34,16 @@ CREATE TABLE IF NOT EXISTS posted (
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 _CONTENT = "uri, key, error, tried_at, measures"
+# in a stored annotation: its result's regions, whose outlines have a table of their own
+_PACKED = "packed"
 
 
 @dataclass(frozen=True, slots=True)
 class AnnotationRecord:
-    """One annotation as Label Studio stores it; times are ISO 8601 in UTC, as sent."""
+    """One annotation as Label Studio stores it; times are ISO 8601 in UTC, as sent.
+
+    A result with masks may be a `backend.packed.PackedResult`.
+    """
 
     id: int
     completed_by: int | None
@@ -40,7 +51,7 @@ class AnnotationRecord:
     was_cancelled: bool
     created_at: str
     updated_at: str
-    result: list[dict[str, Any]]
+    result: Sequence[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +113,23 @@ class History:
     given: str
     given_by: int | None = None
     suspected_state: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What was found on a task's label beyond its fields.
+
+    Attributes
+    ----------
+    label : str
+        The label that was judged, as `Kind.text` has it: of another one the findings say nothing.
+    findings : dict
+        Of masks, ``dice`` is the mean Dice of label and out-of-sample prediction over the classes that one of them
+        has, in [0, 1], and ``dice_by_class`` that of each such class by name; more may stand there.
+    """
+
+    label: str
+    findings: dict[str, Any]
 
 
 @dataclass
@@ -167,7 +195,7 @@ class SnapshotStore:
                 updated_at=row[1],
                 is_labeled=bool(row[2]),
                 data=json.loads(row[3]),
-                annotations=tuple(AnnotationRecord(**a) for a in json.loads(row[4])),
+                annotations=tuple(self._annotation(row[0], a) for a in json.loads(row[4])),
                 created_at=row[5],
             )
             for row in rows
@@ -178,15 +206,17 @@ class SnapshotStore:
         """Remember the project's own record."""
         self.set_meta("project", asdict(info))
 
-    def upsert(self, tasks: Iterable[TaskRecord]) -> None:
-        """Insert or replace tasks."""
+    def upsert(self, tasks: Iterable[TaskRecord]) -> list[TaskRecord]:
+        """Insert or replace tasks; return them as `load` does, with the outlines of masks on disk alone."""
+        outlines: list[tuple[int, int, bytes]] = []
+        stored = [self._keep(task, outlines) for task in tasks]
         rows = [
             {
                 **{name: getattr(task, name) for name in ("id", "created_at", "updated_at", "is_labeled")},
                 "data": json.dumps(task.data),
-                "annotations": json.dumps([asdict(a) for a in task.annotations]),
+                "annotations": json.dumps([_as_json(a) for a in task.annotations]),
             }
-            for task in tasks
+            for task in stored
         ]
         with self._connect() as db:
             db.executemany(
@@ -194,6 +224,38 @@ class SnapshotStore:
                 "VALUES (:id, :created_at, :updated_at, :is_labeled, :data, :annotations)",
                 rows,
             )
+            db.executemany("DELETE FROM outlines WHERE task = ?", [(task.id,) for task in stored])
+            db.executemany("INSERT OR REPLACE INTO outlines VALUES (?, ?, ?)", outlines)
+        return stored
+
+    def _keep(self, task: TaskRecord, outlines: list[tuple[int, int, bytes]]) -> TaskRecord:
+        """Return a task whose outlines are read from the store, and note those to be written there."""
+        packed = {a.id: a.result for a in task.annotations if isinstance(a.result, PackedResult)}
+        if not packed:
+            return task
+        outlines += [(task.id, number, result.read()) for number, result in packed.items()]
+        annotations = [
+            replace(a, result=self._on_disk(task.id, a.id, packed[a.id].line)) if a.id in packed else a
+            for a in task.annotations
+        ]
+        return replace(task, annotations=tuple(annotations))
+
+    def _annotation(self, task_id: int, raw: dict[str, Any]) -> AnnotationRecord:
+        if isinstance(raw["result"], dict):
+            raw["result"] = self._on_disk(task_id, raw["id"], raw["result"][_PACKED])
+        return AnnotationRecord(**raw)
+
+    def _on_disk(self, task_id: int, annotation_id: int, line: str) -> PackedResult:
+        return PackedResult(line, partial(self._outlines, task_id, annotation_id))
+
+    def _outlines(self, task_id: int, annotation_id: int) -> bytes:
+        with self._connect() as db:
+            row = db.execute(
+                "SELECT data FROM outlines WHERE task = ? AND annotation = ?", (task_id, annotation_id)
+            ).fetchone()
+        if row is None:
+            raise MaskError(f"annotation {annotation_id} is gone, or has changed since it was read")
+        return bytes(row[0])
 
     def delete(self, task_ids: Iterable[int]) -> None:
         """Forget tasks and their history."""
@@ -202,6 +264,8 @@ class SnapshotStore:
             db.executemany("DELETE FROM tasks WHERE id = ?", ids)
             db.executemany("DELETE FROM history WHERE task = ?", ids)
             db.executemany("DELETE FROM posted WHERE task = ?", ids)
+            db.executemany("DELETE FROM outlines WHERE task = ?", ids)
+            db.executemany("DELETE FROM judged WHERE task = ?", ids)
 
     def merge_data(self, name: str, values: Mapping[int, Any]) -> None:
         """Record that the task field ``name`` now has these values in Label Studio (task id to value)."""
@@ -253,6 +317,21 @@ class SnapshotStore:
         rows = [(h.task, h.given, h.given_by, h.suspected_state) for h in histories]
         with self._connect() as db:
             db.executemany("INSERT OR REPLACE INTO history VALUES (?, ?, ?, ?)", rows)
+
+    # findings ----------------------------------------------------------------------------------------
+    def judged(self) -> dict[int, Judged]:
+        """Return what was found on the tasks that were judged, by task id."""
+        with self._connect() as db:
+            rows = db.execute("SELECT task, label, findings FROM judged").fetchall()
+        return {row[0]: Judged(row[1], json.loads(row[2])) for row in rows}
+
+    def put_judged(self, judged: Mapping[int, Judged]) -> None:
+        """Remember what was found on tasks, in place of what was found on them before."""
+        with self._connect() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO judged VALUES (?, ?, ?)",
+                [(task, one.label, json.dumps(one.findings)) for task, one in judged.items()],
+            )
 
     # predictions stored in Label Studio ------------------------------------------------------------
     def posted(self, version: str) -> dict[int, Posted]:
@@ -313,6 +392,14 @@ class _FrozenStore(SnapshotStore):
     def _connect(self) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(f"{self.path.resolve().as_uri()}?immutable=1", uri=True)) as db:
             yield db
+
+
+def _as_json(annotation: AnnotationRecord) -> dict[str, Any]:
+    result = annotation.result
+    return {
+        **{one.name: getattr(annotation, one.name) for one in fields(annotation)},
+        "result": {_PACKED: result.line} if isinstance(result, PackedResult) else list(result),
+    }
 
 
 def _add_missing_columns(db: sqlite3.Connection) -> None:

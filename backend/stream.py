@@ -14,6 +14,7 @@ from backend.columns import TAIL_TOP
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.predictions import (
     Prediction,
+    batches,
     delete_predictions,
     delete_version,
     import_predictions,
@@ -75,15 +76,21 @@ class PredictionStream:
                 count(WRITES, "predictions")
         return len(todo)
 
-    def post_in_bulk(self, predictions: Sequence[Prediction]) -> int:
-        """Import predictions in one request, skipping tasks that have one of their version; return how many."""
-        todo = self._missing(predictions)
-        if todo:
-            report = import_predictions(self.client, self.project_id, self.label_config, todo)
-            created = {p.task: Posted(None, p.score) for p in todo if p.task not in report.rejected}
-            self.store.put_posted(todo[0].model_version, created)
+    def post_in_bulk(self, predictions: Sequence[Prediction], *, stop: Stop = never) -> int:
+        """Import predictions in as few requests as memory allows, one but for masks; return how many were new.
+
+        Tasks that have one of their version are skipped. Between two requests, ``stop`` ends it.
+        """
+        new = 0
+        for batch in batches(self._missing(predictions)):
+            if new and stop():
+                break
+            new += len(batch)
+            report = import_predictions(self.client, self.project_id, self.label_config, batch)
+            created = {p.task: Posted(None, p.score) for p in batch if p.task not in report.rejected}
+            self.store.put_posted(batch[0].model_version, created)
             count(WRITES, "predictions", len(created))
-        return len(todo)
+        return new
 
     def rescore(
         self,
@@ -119,8 +126,8 @@ class PredictionStream:
         if interrupted():
             return bool(self._missing(predictions[:COMPLETE_LIMIT]))
         if len(predictions) <= BULK_TASKS:
-            self.post_in_bulk(predictions)
-            return False
+            todo = self._missing(predictions)
+            return self.post_in_bulk(todo, stop=interrupted) < len(todo)
         self.post_singly(predictions[:COMPLETE_LIMIT], stop=interrupted)
         return interrupted()
 

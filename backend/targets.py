@@ -23,15 +23,15 @@ class Targets:
         Task ids, ascending.
     uris : list of str or None, length n
         Image URI of each task; None where the task has no image.
-    labels : ndarray of int, shape (n,) or (n, K)
-        Class index in the order of the label config, or 1 for each class that holds and 0 for the others; -1
-        without a label.
+    labels : ndarray of int, shape (n,) or (n, K), or of MaskLabel, shape (n,)
+        Class index in the order of the label config, 1 for each class that holds and 0 for the others, or a mask;
+        -1 without a label.
     labelled : ndarray of bool, shape (n,)
         Which tasks have a label: the empty set is one.
     annotators : list of int or None, length n
         Who gave the deciding annotation.
     agreement : ndarray of float, shape (n,)
-        Share of the other annotators who gave the same label; NaN where there is nobody else to agree.
+        Share of the other annotators who gave the same label; NaN where there is nobody else to agree, and of masks.
     unfinished : ndarray of bool, shape (n,)
         True where Label Studio still wants annotations.
     touched : ndarray of bool, shape (n,)
@@ -61,7 +61,7 @@ class Targets:
         sha = hashlib.sha256(f"{kind.digest}|{fingerprint}".encode())
         for row in np.flatnonzero(self.labelled):
             if keys[row] is not None:
-                sha.update(f"|{keys[row]}:{self.labels[row].tolist()}".encode())
+                sha.update(f"|{keys[row]}:{np.asarray(self.labels[row]).tolist()}".encode())
         return sha.hexdigest()
 
 

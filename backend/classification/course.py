@@ -10,7 +10,7 @@ import numpy as np
 from backend.classification.judging import judge_labels, verdict
 from backend.classification.learning import Classified, learn
 from backend.classification.stopping import stop_signal
-from backend.courses.base import Lesson, Verdict
+from backend.courses.base import Before, Lesson, Scene, Verdict
 from backend.embedding.parts import EmbeddingParts
 from backend.registry import Version
 from backend.settings import Settings
@@ -36,16 +36,17 @@ class ClassificationCourse:
         """Return the embedder's."""
         return parts.embedder.fingerprint
 
-    def gather(self, lesson: Lesson) -> None:
-        """Vectors are all there is to know."""
+    def gather(self, scene: Scene) -> dict[str, str]:
+        """Return nothing: vectors are all there is to know."""
+        return {}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> Fit:
         """Return a fit to start the next one from."""
         return self.learner.restore(arrays)
 
-    def learn(self, lesson: Lesson, warm: Fit | None) -> Classified:
-        """Fit a head; see `backend.classification.learning.learn`."""
-        return learn(lesson.targets, lesson.embedded, lesson.kind, warm=warm)
+    def learn(self, lesson: Lesson, digest: str, before: Before | None) -> Classified:
+        """Fit a head, see `backend.classification.learning.learn`; from where the last one ended it takes no time."""
+        return learn(lesson.targets, lesson.embedded, lesson.kind, warm=before.fit if before else None)
 
     def served_by(self, lesson: Lesson, learned: Classified, version: Version) -> Classified:
         """Return the same with the unlabelled tasks predicted by a published version."""

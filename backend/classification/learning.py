@@ -64,12 +64,14 @@ class Classified:
         decided, confidence = self._decided(rows)
         return [self.kind.text(label) for label in decided], confidence
 
-    def result(self, row: int) -> list[dict[str, Any]]:
-        """Return the prediction of one task as a Label Studio result; empty without a head."""
+    def results(self, rows: np.ndarray) -> list[list[dict[str, Any]]]:
+        """Return the predictions of tasks as Label Studio results; empty without a head."""
         if self.probs is None:
-            return []
-        decided, confidence = self._decided(np.array([row]))
-        return self.kind.result(decided[0], float(confidence[0]))
+            return [[] for _ in rows]
+        decided, confidence = self._decided(rows)
+        return [
+            self.kind.result(label, sure) for label, sure in zip(decided, confidence.tolist(), strict=True)
+        ]
 
     def _decided(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.probs is None:

@@ -18,7 +18,7 @@ from backend.cli.training_config import Settings, load_config
 if TYPE_CHECKING:
     from ml.datasets import Example, Problem
     from ml.training.fit import Trained
-    from ml.training.trainer import TrainingProgress
+    from ml.training.loop import TrainingProgress
 
 
 def train(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from backend.courses.base import Course, Learned, Lesson, Verdict
+from backend.courses.base import Before, Course, Learned, Lesson, Scene, Verdict
 from backend.settings import Settings
 
-__all__ = ["COURSES", "Course", "Learned", "Lesson", "Verdict", "make_course"]
+__all__ = ["COURSES", "Before", "Course", "Learned", "Lesson", "Scene", "Verdict", "make_course"]
 
 
 def _classification(kind: str, settings: Settings) -> Course:

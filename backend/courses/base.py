@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,26 +12,70 @@ import numpy as np
 from backend.embedding import Embedded
 from backend.embedding.parts import EmbeddingParts
 from backend.labelstudio.kind import Kind
+from backend.labelstudio.predictions import Result
 from backend.looks import Looks
 from backend.project import Project
 from backend.registry import Version
-from backend.snapshot import History
+from backend.snapshot import History, SnapshotStore
 from backend.targets import Targets
 
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
+class Scene:
+    """Images of a project that have been embedded; entry i of the lists is of one task.
+
+    Attributes
+    ----------
+    folder : Path
+        Of the project's state on this machine.
+    """
+
+    project_id: int
+    folder: Path
+    store: SnapshotStore
+    parts: EmbeddingParts
+    task_ids: Sequence[int]
+    uris: Sequence[str | None]
+    embedded: Embedded
+    progress: Progress
+
+
+@dataclass(frozen=True)
 class Lesson:
-    """What there is to learn from in one refresh; row i of all arrays is task ``targets.ids[i]``."""
+    """What there is to learn from in one refresh; row i of all arrays is task ``targets.ids[i]``.
+
+    Attributes
+    ----------
+    missing : dict of str to str
+        What `Course.gather` says.
+    """
 
     project: Project
     kind: Kind
-    parts: EmbeddingParts
+    scene: Scene
     targets: Targets
-    embedded: Embedded
     looks: Looks
-    progress: Progress
+    missing: Mapping[str, str]
+
+    @property
+    def parts(self) -> EmbeddingParts:
+        """What the images were embedded with."""
+        return self.scene.parts
+
+    @property
+    def embedded(self) -> Embedded:
+        """Their vectors."""
+        return self.scene.embedded
+
+
+@dataclass(frozen=True)
+class Before:
+    """An earlier fit that answers the same question, and the digest of what it was learned from."""
+
+    fit: Any
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -102,8 +147,8 @@ class Learned(Protocol):
         """Return what is predicted, as one line a task, and its confidence in [0, 1]; only with a head."""
         ...
 
-    def result(self, row: int) -> list[dict[str, Any]]:
-        """Return the prediction of one task as a Label Studio result; empty without a head."""
+    def results(self, rows: np.ndarray) -> Sequence[Result | Callable[[], Result]]:
+        """Return the predictions of tasks as Label Studio results, large ones to be made when sent; empty: no head."""
         ...
 
 
@@ -114,8 +159,13 @@ class Course(Protocol):
         """Return the fingerprint of what heads are learned on."""
         ...
 
-    def gather(self, lesson: Lesson) -> None:
+    def gather(self, scene: Scene) -> dict[str, str]:
         """Read what is needed of the images besides their vectors, where it is not known yet.
+
+        Returns
+        -------
+        dict of str to str
+            Why it is missing, by content key.
 
         Raises
         ------
@@ -128,8 +178,15 @@ class Course(Protocol):
         """Return a fit to start the next one from, of a version's arrays."""
         ...
 
-    def learn(self, lesson: Lesson, warm: Any) -> Any:
-        """Learn from the labelled tasks; ``warm``: an earlier fit for the same question, or None."""
+    def learn(self, lesson: Lesson, digest: str, before: Before | None) -> Any:
+        """Learn from the labelled tasks.
+
+        Parameters
+        ----------
+        digest : str
+            Of all there is to learn from: with the same one as before nothing needs to be learned.
+        before : Before or None
+        """
         ...
 
     def served_by(self, lesson: Lesson, learned: Any, version: Version) -> Any:

@@ -37,7 +37,7 @@ from ml.datasets import Example
 if TYPE_CHECKING:
     from ml.training.comparison import Comparison
     from ml.training.config import TrainingConfig
-    from ml.training.trainer import TrainingProgress
+    from ml.training.loop import TrainingProgress
     from ml.training.tune import Tuned
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from backend.labelstudio.image_choices import NO_LABEL, ImageChoices
+from backend.labelstudio.image_choices import ImageChoices
+from backend.labelstudio.on_image import NO_LABEL
 
 
 @dataclass(frozen=True)

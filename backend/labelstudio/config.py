@@ -11,6 +11,7 @@ from backend.labelstudio.choices import ChoicesKind
 from backend.labelstudio.elements import Element, UnsupportedConfig
 from backend.labelstudio.kind import Kind
 from backend.labelstudio.multilabel import MultiLabelKind
+from backend.labelstudio.segmentation import SegmentationKind
 
 Finder = Callable[["LabelConfig"], Kind | None]
 
@@ -18,6 +19,7 @@ Finder = Callable[["LabelConfig"], Kind | None]
 KINDS: dict[str, Finder] = {
     "choices": lambda config: ChoicesKind.find(config.elements),
     "multilabel": lambda config: MultiLabelKind.find(config.elements),
+    "segmentation": lambda config: SegmentationKind.find(config.elements),
 }
 
 
@@ -98,7 +100,10 @@ def find_kind(label_config: str, control: str = "") -> Kind:
     if problems:
         raise problems[0]
     tags = ", ".join(sorted({f"<{e.tag}>" for e in config.elements if e.get("toName")})) or "no control tag"
-    raise UnsupportedConfig(f"the label config has {tags}; Lineup works with <Choices> on an <Image>")
+    raise UnsupportedConfig(
+        f"the label config has {tags}; "
+        "Lineup works with <Choices> on an <Image>, or with <BrushLabels> or <PolygonLabels>"
+    )
 
 
 def _walk(node: ElementTree.Element, ancestors: tuple[Element, ...]) -> list[Element]:

@@ -7,8 +7,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-# a task's label: a class index, or of every class whether the task has it
-Label = int | tuple[bool, ...]
+from backend.labelstudio.mask_label import MaskLabel
+
+# a task's label: a class index, of every class whether the task has it, or a mask
+Label = int | tuple[bool, ...] | MaskLabel
 # the same as people read it: a class, or a list of classes
 Named = str | list[str]
 
@@ -37,6 +39,11 @@ class Kind(Protocol):
     @property
     def several(self) -> bool:
         """Whether a task may have more than one class."""
+        ...
+
+    @property
+    def graded(self) -> bool:
+        """Whether two people's labels are more or less alike, rather than the same or not."""
         ...
 
     @property
@@ -73,5 +80,8 @@ class Kind(Protocol):
         ...
 
     def result(self, label: Any, confidence: float) -> list[dict[str, Any]]:
-        """Return a Label Studio result that gives this label, with the confidence in [0, 1] as its score."""
+        """Return a Label Studio result that gives this label, with the confidence in [0, 1] as its score.
+
+        A mask is given as its pixels.
+        """
         ...

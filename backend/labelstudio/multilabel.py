@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from backend.labelstudio.image_choices import NO_LABEL, ImageChoices
+from backend.labelstudio.image_choices import ImageChoices
+from backend.labelstudio.on_image import NO_LABEL
 from ml.datasets.class_sets import join_classes, split_classes
 
 ClassSet = tuple[bool, ...]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from label_studio_sdk.label_interface import LabelInterface
@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 BULK_TIMEOUT = 900.0
 LIST_PAGE = 500
 SMALL_VERSION = 500
+# of results made for one bulk import; Label Studio takes 250 MB
+BATCH_BYTES = 16_000_000
 
 Result = list[dict[str, Any]]
 
@@ -27,7 +29,7 @@ Result = list[dict[str, Any]]
 class Prediction:
     """One prediction to store; ``score`` in [0, 1] orders the Label All Tasks stream, lowest first.
 
-    A result may be made when it is sent: of 10,000 masks only the one on its way is held.
+    A result that takes room, as masks do, is given as a function, called each time the prediction is written.
     """
 
     task: int
@@ -43,6 +45,21 @@ class Prediction:
             "score": self.score,
             "model_version": self.model_version,
         }
+
+
+def batches(predictions: Iterable[Prediction], most_bytes: int = BATCH_BYTES) -> Iterator[list[Prediction]]:
+    """Yield predictions with their results made, in lists of up to so many bytes as JSON, or of one."""
+    batch, held = list[Prediction](), 0
+    for prediction in predictions:
+        body = prediction.body()
+        size = len(json.dumps(body)) if callable(prediction.result) else 0
+        if batch and held + size > most_bytes:
+            yield batch
+            batch, held = [], 0
+        batch.append(replace(prediction, result=body["result"]))
+        held += size
+    if batch:
+        yield batch
 
 
 @dataclass
@@ -89,7 +106,7 @@ def rescore_prediction(client: LabelStudioClient, prediction_id: int, score: flo
 def import_predictions(
     client: LabelStudioClient, project_id: int, label_config: str, predictions: Sequence[Prediction]
 ) -> ImportReport:
-    """Store many predictions in one call, and name those that Label Studio dropped.
+    """Store many predictions in one call, and name those that Label Studio dropped; `batches` bounds its size.
 
     Label Studio answers 201 even where it silently dropped invalid ones, so what it says it created is compared
     with what was sent. A lost answer is not asked for again: repeating an import duplicates it.
@@ -100,7 +117,7 @@ def import_predictions(
         If nothing was stored.
     """
     report = ImportReport()
-    wanted = list(predictions)
+    wanted = [replace(p, result=p.body()["result"]) for p in predictions]
     if not wanted:
         return report
     try:

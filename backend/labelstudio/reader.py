@@ -9,9 +9,13 @@ from typing import Any
 
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.errors import LabelStudioUnreachable
+from backend.packed import PackedResult, pack
 from backend.snapshot import AnnotationRecord, ProjectInfo, TaskRecord
 
 PAGE = 500
+# where annotations are masks, pages become so small that one has about so many bytes of them
+FIRST_PAGE = 50
+MASK_BYTES = 5_000_000
 ID_PAGE = 2000
 # a submit that was being stored while another one was read carries a time before that one's
 OVERLAP = timedelta(seconds=2)
@@ -59,7 +63,8 @@ def read_tasks(
 ) -> Iterator[list[TaskRecord]]:
     """Yield pages of tasks in the order of their ids, with raw data and submitted annotations.
 
-    Pages follow the ids, not offsets, so that a task deleted meanwhile makes no other one be missed.
+    Pages follow the ids, not offsets, so that a task deleted meanwhile makes no other one be missed. Where
+    annotations are masks they are smaller: one of 500 would be hundreds of megabytes.
 
     Parameters
     ----------
@@ -77,19 +82,20 @@ def read_tasks(
     start = _stamp(parse_time(since) - OVERLAP) if since else None
     if start and known and _nothing_new(client, project_id, start, known):
         return
-    last = 0
+    last, size = 0, min(FIRST_PAGE, PAGE)
     while True:
         filters = [_filter("id", "greater", "Number", last)]
         if start:
             filters.append(_filter("updated_at", "greater", "Datetime", start))
-        page = _tasks(client, project_id, filters, ["tasks:id"], PAGE, fields="all", include=_TASK_FIELDS)
+        page = _tasks(client, project_id, filters, ["tasks:id"], size, fields="all", include=_TASK_FIELDS)
         records = [_task(raw) for raw in page]
         changed = [task for task in records if not known or known.get(task.id) != task.updated_at]
         if changed:
             yield changed
-        if len(page) < PAGE:
+        if len(page) < size:
             return
         last = records[-1].id
+        size = min(max(MASK_BYTES * len(page) // max(_mask_bytes(records), 1), 1), PAGE)
 
 
 def read_task_ids(client: LabelStudioClient, project_id: int) -> set[int]:
@@ -139,6 +145,11 @@ def parse_time(text: str) -> datetime:
     """
     time = datetime.fromisoformat(text)
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _mask_bytes(tasks: Sequence[TaskRecord]) -> int:
+    results = (a.result for task in tasks for a in task.annotations)
+    return sum(result.size for result in results if isinstance(result, PackedResult))
 
 
 def _stamp(time: datetime) -> str:
@@ -207,5 +218,5 @@ def _annotation(raw: Mapping[str, Any]) -> AnnotationRecord:
         was_cancelled=bool(raw["was_cancelled"]),
         created_at=raw["created_at"],
         updated_at=raw["updated_at"],
-        result=raw["result"] or [],
+        result=pack(raw["result"] or []),
     )

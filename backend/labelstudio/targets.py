@@ -19,8 +19,8 @@ UNTOUCHED = timedelta(seconds=0.1)
 class Resolved:
     """A task's label, who gave it, and the annotation that decided.
 
-    ``agreement`` is the share of the other annotators who gave the same label; NaN where there is nobody else, and
-    where a reviewer has settled it.
+    ``agreement`` is the share of the other annotators who gave the same label; NaN where there is nobody else, where
+    a reviewer has settled it, and for masks: no two people draw the same one.
     """
 
     label: Label
@@ -61,7 +61,7 @@ def resolve(task: TaskRecord, kind: Kind, reviewers: Collection[str] = ()) -> Re
         label = kind.consensus([given for given, _ in votes])
         fewest = min(_differences(given, label) for given, _ in votes)
         deciding = [a for given, a in votes if _differences(given, label) == fewest][-1]
-    agreement = math.nan if overruling else _agreement(votes, label, deciding)
+    agreement = math.nan if overruling or kind.graded else _agreement(votes, label, deciding)
     return Resolved(label, deciding.completed_by, deciding, agreement)
 
 

@@ -19,9 +19,9 @@ from ml.heads.temperature import fit_temperature
 from ml.space import make_space
 from ml.training.config import TrainingConfig
 from ml.training.folds import OutOfFold, train_folds
+from ml.training.loop import Report, TrainingProgress
 from ml.training.material import choose_classes, labelled
 from ml.training.network import resolve_model
-from ml.training.trainer import Report, TrainingProgress
 
 _TINY = 1e-12
 

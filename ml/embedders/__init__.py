@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from ml.embedders.aliases import ALIASES, AUTO_CPU, AUTO_GPU
+from ml.embedders.aliases import ALIASES
 from ml.embedders.base import Embedder, WeightsNotAllowed, WeightsUnavailable
+from ml.embedders.names import Factory, make_by_name
 from ml.embedders.stream import Streamed, embed_stream
 
 __all__ = [
@@ -21,8 +20,6 @@ __all__ = [
     "make_embedder",
 ]
 
-log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -33,9 +30,6 @@ class Options:
     allow_noncommercial: bool
     precision: str
     jpeg_on_gpu: bool
-
-
-Factory = Callable[[str, Options], Embedder]
 
 
 def _pixels(argument: str, options: Options) -> Embedder:
@@ -63,15 +57,7 @@ def _timm(argument: str, options: Options) -> Embedder:
     )
 
 
-def _auto(argument: str, options: Options) -> Embedder:
-    import torch
-
-    if argument:
-        raise ValueError(f"the auto embedder takes no argument, got {argument!r}")
-    return _timm(ALIASES[AUTO_GPU if torch.cuda.is_available() else AUTO_CPU], options)
-
-
-EMBEDDERS: dict[str, Factory] = {"auto": _auto, "pixels": _pixels, "timm": _timm}
+EMBEDDERS: dict[str, Factory[Options, Embedder]] = {"pixels": _pixels, "timm": _timm}
 
 
 def make_embedder(
@@ -116,26 +102,4 @@ def make_embedder(
         If the weights' licence does not allow commercial use and that was not accepted.
     """
     options = Options(threads, image_size, allow_noncommercial, precision, jpeg_on_gpu)
-    family, _, argument = name.strip().partition(":")
-    if family in ALIASES:
-        if argument:
-            raise ValueError(
-                f"the {family} embedder takes no argument, got {argument!r}; with a checkpoint of your own: "
-                f"timm:{ALIASES[family]}@PATH"
-            )
-        family, argument = "timm", ALIASES[family]
-    factory = EMBEDDERS.get(family)
-    if factory is None:
-        known = ", ".join([*EMBEDDERS, *ALIASES])
-        raise ValueError(
-            f"unknown embedder {name!r}: give one of {known} (timm as timm:MODEL or timm:MODEL@PATH)"
-        )
-    try:
-        return factory(argument, options)
-    except WeightsUnavailable as error:
-        if family != "auto" or not allow_fallback:
-            raise
-        log.warning("FALLBACK to the pixels embedder, vectors are much weaker: %s", error)
-        embedder = _pixels("", options)
-        embedder.note = f"fallback to pixels: {error}"
-        return embedder
+    return make_by_name(name, EMBEDDERS, options, allow_fallback=allow_fallback)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+T = TypeVar("T")
 
 
 def half_type(device: str) -> torch.dtype | None:
@@ -21,6 +24,19 @@ def half_type(device: str) -> torch.dtype | None:
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     able = torch.cpu.get_capabilities()
     return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else None
+
+
+def asked_half(precision: str, device: str) -> torch.dtype | None:
+    """Return the half precision to use on a device, None for full, by the setting ``auto`` or ``fp32``.
+
+    Raises
+    ------
+    ValueError
+        If the setting is another.
+    """
+    if precision not in ("auto", "fp32"):
+        raise ValueError(f"the precision is 'auto' or 'fp32', got {precision!r}")
+    return half_type(device) if precision == "auto" else None
 
 
 class Forward:
@@ -62,12 +78,36 @@ class Forward:
         import torch
 
         with torch.inference_mode():
-            if self.dtype is None:
-                features = self.network.forward_features(batch)
-            else:
-                with torch.autocast(self.device, dtype=self.dtype, enabled=not self._late):
-                    features = self.network.forward_features(batch)
+            features = self._pass(self.network.forward_features, batch)
             return self.network.forward_head(features.float()).float()
+
+    def stages(self, batch: torch.Tensor, indices: list[int] | None = None) -> list[torch.Tensor]:
+        """Return what stages of the network give, normalised as the last, float32 of shapes (n, c, h, w).
+
+        Parameters
+        ----------
+        batch : torch.Tensor
+        indices : list of int, optional
+            Which; default: all.
+        """
+        import torch
+
+        def compute(images: torch.Tensor) -> list[torch.Tensor]:
+            found: list[torch.Tensor] = self.network.forward_intermediates(
+                images, indices, norm=True, output_fmt="NCHW", intermediates_only=True
+            )
+            return found
+
+        with torch.inference_mode():
+            return [stage.float() for stage in self._pass(compute, batch)]
+
+    def _pass(self, compute: Callable[[torch.Tensor], T], batch: torch.Tensor) -> T:
+        import torch
+
+        if self.dtype is None:
+            return compute(batch)
+        with torch.autocast(self.device, dtype=self.dtype, enabled=not self._late):
+            return compute(batch)
 
     def _start(self, module: nn.Module, inputs: object, output: object) -> None:
         import torch

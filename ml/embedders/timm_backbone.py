@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from ml.embedders.folding import fold_batchnorm
 from ml.embedders.gpu_jpeg import require_gpu_jpeg
 from ml.embedders.hub import require_weights
 from ml.embedders.licences import require_commercial
-from ml.embedders.precision import Forward, half_type
+from ml.embedders.precision import Forward, asked_half
 from ml.embedders.preprocess import Preprocess
 from ml.embedders.threads import usable_cpus
 
@@ -81,37 +81,31 @@ class TimmEmbedder:
         import timm
         import torch
 
-        if not timm.is_model(model):
-            raise ValueError(f"timm knows no model {model!r}: see timm.list_models()")
-        if precision not in ("auto", "fp32"):
-            raise ValueError(f"the precision is 'auto' or 'fp32', got {precision!r}")
         if checkpoint is None:
-            licence = timm.get_pretrained_cfg(model)
-            licence = require_commercial(
-                model, licence and licence.license, allow_noncommercial=allow_noncommercial
-            )
             image_size = image_size or IMAGE_SIZES.get(model)
-            network = _pretrained(model, image_size)
-        else:
-            network = _create(model, image_size, pretrained=False)
-            load_backbone(network, model, Path(checkpoint))
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        half = asked_half(precision, self.device)
+        network = open_network(
+            model,
+            checkpoint,
+            {} if image_size is None else {"img_size": image_size},
+            allow_noncommercial=allow_noncommercial,
+        )
         self.jpeg_on_gpu = jpeg_on_gpu
         if jpeg_on_gpu:
             require_gpu_jpeg(self.device)
-        network = network.eval().requires_grad_(False)
         config = timm.data.resolve_model_data_config(network)
         # the annotator judges the whole image; timm would cut off its border (docs/embedding.md)
         config["crop_pct"] = 1.0
         if image_size is not None:
             config["input_size"] = (3, image_size, image_size)
         self.preprocess = Preprocess(config)
-        digest = _digest(network.state_dict(), config)
+        digest = weights_digest(network, config)
         side = max(self.preprocess.shape)
         example = torch.rand(1, 3, *self.preprocess.shape, generator=torch.Generator().manual_seed(0))
         network = fold_batchnorm(network, self.preprocess.normalise((example * 255).byte().movedim(1, -1)))
         network = network.to(self.device, memory_format=torch.channels_last)
-        self.compute = Forward(network, None if precision == "fp32" else half_type(self.device))
+        self.compute = Forward(network, half)
         self.workers = usable_cpus() if threads is None else max(1, threads)
         if batch_size is None and self.device == "cpu":
             batch_size = min(32, max(4, 2 ** round(math.log2(_CPU_BATCH_PIXELS / side**2))))
@@ -169,18 +163,55 @@ class TimmEmbedder:
         return device + self.compute.precision + ("-nvjpeg" if self.jpeg_on_gpu else "")
 
 
-def _create(model: str, image_size: int | None, *, pretrained: bool) -> torch.nn.Module:
+def open_network(
+    model: str, checkpoint: str | None, options: Mapping[str, Any], *, allow_noncommercial: bool
+) -> torch.nn.Module:
+    """Return a timm model without its classifier, with weights, in evaluation mode.
+
+    Parameters
+    ----------
+    model : str
+    checkpoint : str or None
+        Default: the pretrained weights timm names.
+    options : mapping
+        For networks that know them.
+    allow_noncommercial : bool
+
+    Raises
+    ------
+    ValueError
+        If timm knows no such model.
+    WeightsUnavailable
+        If the weights cannot be had or do not belong to the model.
+    WeightsNotAllowed
+        If their licence forbids commercial use and that was not accepted.
+    """
     import timm
 
-    if image_size is not None:
+    if not timm.is_model(model):
+        raise ValueError(f"timm knows no model {model!r}: see timm.list_models()")
+    if checkpoint is None:
+        licence = timm.get_pretrained_cfg(model)
+        require_commercial(model, licence and licence.license, allow_noncommercial=allow_noncommercial)
+        network = _pretrained(model, options)
+    else:
+        network = _create(model, options, pretrained=False)
+        load_backbone(network, model, Path(checkpoint))
+    return network.eval().requires_grad_(False)
+
+
+def _create(model: str, options: Mapping[str, Any], *, pretrained: bool) -> torch.nn.Module:
+    import timm
+
+    if options:
         try:
-            return timm.create_model(model, pretrained=pretrained, num_classes=0, img_size=image_size)
+            return timm.create_model(model, pretrained=pretrained, num_classes=0, **options)
         except TypeError:  # a network of convolutions takes any size and has no such option
             pass
     return timm.create_model(model, pretrained=pretrained, num_classes=0)
 
 
-def _pretrained(model: str, image_size: int | None) -> torch.nn.Module:
+def _pretrained(model: str, options: Mapping[str, Any]) -> torch.nn.Module:
     import timm
 
     config = timm.get_pretrained_cfg(model)
@@ -190,13 +221,15 @@ def _pretrained(model: str, image_size: int | None) -> torch.nn.Module:
         )
     require_weights(model, config)
     try:
-        return _create(model, image_size, pretrained=True)
+        return _create(model, options, pretrained=True)
     except OSError as error:
         raise WeightsUnavailable(f"the weights of {model} could not be downloaded: {error}") from error
 
 
-def _digest(state: dict[str, torch.Tensor], config: dict[str, Any]) -> str:
+def weights_digest(network: torch.nn.Module, config: Mapping[str, Any]) -> str:
+    """Return the digest of a network's weights and of how images come to it."""
     digest = hashlib.sha256(repr(sorted((key, repr(value)) for key, value in config.items())).encode())
+    state = network.state_dict()
     for name in sorted(state):
         digest.update(name.encode())
         digest.update(state[name].detach().cpu().contiguous().flatten().numpy().tobytes())

@@ -79,6 +79,18 @@ def decode_brush(rle: Sequence[int], shape: tuple[int, int]) -> np.ndarray:
     return np.repeat(values, np.diff(ends, prepend=0)).reshape(shape)
 
 
+def check_brush(rle: Sequence[int], shape: tuple[int, int]) -> None:
+    """See that a code is whole, without making its mask.
+
+    Raises
+    ------
+    MaskError
+        As `decode_brush`.
+    """
+    data = _as_bytes(rle)
+    _runs(data, _check_header(data, shape))
+
+
 def _as_bytes(rle: Sequence[int]) -> bytes:
     if isinstance(rle, str | int) or rle is None:
         raise MaskError(f"a brush code is a list of bytes, not {type(rle).__name__}")

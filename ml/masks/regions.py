@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ml.masks import MaskError, check_size
-from ml.masks.brush import HALF, decode_brush, encode_brush
+from ml.masks.brush import HALF, check_brush, decode_brush, encode_brush
 from ml.masks.classes import MaskClasses
 from ml.masks.fill import Patch, fill_patch
 from ml.masks.outline import Outline, outlines, ring_area
@@ -67,7 +67,7 @@ def size_of(regions: Iterable[Region]) -> tuple[int, int] | None:
     MaskError
         If they say nothing of it, or different things.
     """
-    sizes = {_original(region) for region in regions if kind_of(region)}
+    sizes = {original_size(region) for region in regions if kind_of(region)}
     if len(sizes) > 1:
         raise MaskError(
             f"regions were drawn on images of different sizes: {', '.join(map(_by, sorted(sizes)))}"
@@ -109,6 +109,27 @@ def paint(regions: Sequence[Region], classes: MaskClasses, shape: tuple[int, int
         except MaskError as error:
             raise MaskError(f"region {region.get('id') or number} ({kind}): {error}") from error
     return mask
+
+
+def check_region(region: Region) -> tuple[int, int]:
+    """See that `paint` can use a region with a mask, whatever its class; return height and width of its image.
+
+    Raises
+    ------
+    MaskError
+        If it is broken.
+    """
+    size = original_size(region)
+    if kind_of(region) == "brush":
+        check_brush(region["value"].get("rle"), size)
+    else:
+        _PAINTERS[kind_of(region) or ""](region, size)
+    return size
+
+
+def same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Tell whether two sizes, height and width, are of one picture, larger or smaller."""
+    return one == other or abs(one[0] * other[1] / (one[1] * other[0]) - 1) <= _SAME_SHAPE
 
 
 def brush_regions(
@@ -204,14 +225,21 @@ def _bitmask_patch(region: Region, shape: tuple[int, int]) -> Patch:
 
 def _fitting(region: Region, shape: tuple[int, int]) -> tuple[int, int]:
     """Return the size of the image a region was drawn on; see that it may be this one."""
-    size = _original(region)
-    if size != shape and abs(size[0] * shape[1] / (size[1] * shape[0]) - 1) > _SAME_SHAPE:
+    size = original_size(region)
+    if not same_shape(size, shape):
         turned = ", perhaps not turned as its EXIF orientation says" if size == shape[::-1] else ""
         raise MaskError(f"was drawn on an image of {_by(size)} pixels{turned}, and this one has {_by(shape)}")
     return size
 
 
-def _original(region: Region) -> tuple[int, int]:
+def original_size(region: Region) -> tuple[int, int]:
+    """Return height and width of the image a region was drawn on.
+
+    Raises
+    ------
+    MaskError
+        If it says nothing of it.
+    """
     height, width = region.get("original_height"), region.get("original_width")
     if not (isinstance(height, int) and isinstance(width, int)):
         raise MaskError(f"original_width and original_height are {width!r} and {height!r}, not a size")

@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
-from ml.training.transforms_config import Transform
+from ml.training.transforms_config import ColorJitter, Transform
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,8 +39,7 @@ def training_transform(config: Transform, shape: tuple[int, int]) -> v2.Compose 
     if config.vflip:
         steps.append(v2.RandomVerticalFlip(config.vflip.p))
     if colour := config.color_jitter:
-        jitter = v2.ColorJitter(colour.brightness, colour.contrast, colour.saturation, colour.hue)
-        steps.append(_sometimes(jitter, colour.p))
+        steps.append(colour_change(colour))
     if blur := config.blur:
         steps.append(_sometimes(v2.GaussianBlur(blur.kernel, blur.sigma), blur.p))
     return v2.Compose(steps) if steps else None
@@ -50,6 +49,12 @@ def plain_transform(config: Transform) -> v2.CenterCrop | None:
     """Return what makes an image that is only judged as large as one that is trained on, None if it is."""
     crop = config.random_crop and config.random_crop.shape
     return v2.CenterCrop(crop) if crop else None
+
+
+def colour_change(config: ColorJitter) -> torch.nn.Module:
+    """Return what changes the colours of an image, as often as configured."""
+    jitter = v2.ColorJitter(config.brightness, config.contrast, config.saturation, config.hue)
+    return _sometimes(jitter, config.p)
 
 
 def _sometimes(step: torch.nn.Module, p: float) -> torch.nn.Module:

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from ml.training.config import TrainingConfig
+from ml.training.config import TrainingConfig, WholeConfig
 from ml.training.transforms_config import Transform
 
 # what is off by itself is shown with usual values
@@ -24,13 +24,17 @@ _TRANSFORM: dict[str, Any] = {
 }
 
 
-def example_config() -> str:
-    """Return YAML that `ml.training.yaml_file.read_config` takes."""
-    head = [
-        "# Every key may be left out. Keys of Dataset.transform that are left out are off.",
-        "# Shown are the defaults, but for Dataset.transform.",
-    ]
-    return "\n".join([*head, *_block(TrainingConfig(), "")]) + "\n"
+_HEAD = "# Every key may be left out. Shown are the defaults."
+_CLASSIFIER_HEAD = (
+    "# Every key may be left out. Keys of Dataset.transform that are left out are off.\n"
+    "# Shown are the defaults, but for Dataset.transform."
+)
+
+
+def example_config(kind: type[WholeConfig] = TrainingConfig) -> str:
+    """Return YAML that `ml.training.yaml_file.read_config_of` takes for a kind of training."""
+    head = _CLASSIFIER_HEAD if kind is TrainingConfig else _HEAD
+    return "\n".join([head, *_block(kind(), "")]) + "\n"
 
 
 def _block(block: BaseModel, indent: str) -> Iterator[str]:

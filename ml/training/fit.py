@@ -14,13 +14,14 @@ from ml.datasets import DatasetError, Example, Problem
 from ml.datasets.encoding import encode
 from ml.training.config import TrainingConfig
 from ml.training.images import Done, Pixels, cache_pixels
+from ml.training.loop import Progress, Report
 from ml.training.material import Material, choose_classes, labelled
 from ml.training.network import Built, build_network
 from ml.training.processes import Processes, join_processes
 from ml.training.run import RunFolder, best_of
 from ml.training.split import split_rows
 from ml.training.tensor_file import read_about
-from ml.training.trainer import Progress, Report, Trainer
+from ml.training.trainer import Trainer
 
 Announce = Callable[[str], None]
 
@@ -96,7 +97,7 @@ def train_network(
         # refuse a model that cannot be built before anything is written
         built = _build(config, classes, allow_noncommercial)
         path = RunFolder.new(runs, config, classes, train, valid).path if processes.first else runs
-        run = RunFolder(Path(processes.share_text(str(path))))
+        run = RunFolder(Path(processes.share_text(str(path))), classes)
         if begun is not None and processes.first:
             begun(run.path)
         try:
@@ -122,7 +123,7 @@ def resume_network(
     begun = run.checkpoint.exists()
     progress = read_about(run.checkpoint)["progress"] if begun else None
     if progress is not None and Progress(**progress).ended(config.training):
-        run.complete(progress["history"], classes)
+        run.complete(progress["history"])
         raise ValueError(f"the run {path} has ended: its network is {run.model}")
     with join_processes() as processes:
         built = _build(config, classes, allow_noncommercial, with_weights=not begun)
@@ -182,7 +183,7 @@ def _train(
     trainer = Trainer(config, built, material, processes, keeper=run, report=report)
     progress = trainer.fit()
     if processes.first:
-        run.finish(progress.history, classes)
+        run.finish(progress.history)
     return Trained(run.path, run.model, progress.history, best_of(progress.history), pixels.problems)
 
 

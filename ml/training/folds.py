@@ -16,11 +16,12 @@ from ml.datasets.encoding import encode
 from ml.heads.head import softmax
 from ml.training.config import TrainingConfig
 from ml.training.images import Done, Pixels, cache_pixels
+from ml.training.loop import Report
 from ml.training.material import Material, choose_classes, labelled
 from ml.training.network import Built, build_network
 from ml.training.processes import join_processes
 from ml.training.split import fold_rows
-from ml.training.trainer import Report, Trainer
+from ml.training.trainer import Trainer
 from ml.training.views import known_views
 
 _FEW = 2_000  # labelled images of which a second opinion costs minutes

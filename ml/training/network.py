@@ -14,7 +14,7 @@ from ml.embedders.checkpoints import classifier_names, load_backbone
 from ml.embedders.hub import require_weights
 from ml.embedders.licences import require_commercial
 from ml.embedders.preprocess import Preprocess
-from ml.training.config import ModelBlock
+from ml.training.config import BackboneBlock, ModelBlock
 from ml.training.transforms_config import Transform
 
 if TYPE_CHECKING:
@@ -106,21 +106,16 @@ def build_network(
     """
     import timm
 
-    name = resolve_model(model.class_name)
     crop = transform.random_crop.shape if transform.random_crop else None
     size = transform.resize.shape if transform.resize else None
-    weights = _describe(name, model.weights, allow_noncommercial)
-    pretrained = model.weights == "pretrained" and with_weights
-    if pretrained:
-        config = timm.get_pretrained_cfg(name)
-        if config is None or not config.has_weights:
-            raise WeightsUnavailable(
-                f"timm has no pretrained weights for {name}: set Model.weights to scratch, or to a checkpoint's path"
-            )
-        require_weights(name, config)
-    network = _create(name, model, classes, crop or size, pretrained=pretrained)
-    if model.weights not in ("pretrained", "scratch") and with_weights:
-        load_backbone(network, name, Path(model.weights))
+    options: dict[str, Any] = {"num_classes": classes}
+    if model.dropout:
+        options["drop_rate"] = model.dropout
+    if model.drop_path:
+        options["drop_path_rate"] = model.drop_path
+    name, network, weights = make_network(
+        model, options, crop or size, allow_noncommercial=allow_noncommercial, with_weights=with_weights
+    )
     if model.head == "mlp":
         _set_mlp(network, name, model)
     config = timm.data.resolve_model_data_config(network)
@@ -138,6 +133,52 @@ def build_network(
     )  # fmt: skip
 
 
+def make_network(
+    model: BackboneBlock,
+    options: dict[str, Any],
+    size: tuple[int, int] | None = None,
+    *,
+    allow_noncommercial: bool = False,
+    with_weights: bool = True,
+) -> tuple[str, nn.Module, dict[str, str]]:
+    """Make a model of timm's with its weights; raises as `build_network`.
+
+    Parameters
+    ----------
+    model : BackboneBlock
+    options : dict
+        Of ``timm.create_model``.
+    size : (int, int), optional
+        Height and width of its input, where it is made for one.
+    allow_noncommercial, with_weights : bool
+        As for `build_network`.
+
+    Returns
+    -------
+    name : str
+        timm's.
+    network : torch.nn.Module
+    weights : dict of str to str
+        Where they come from.
+    """
+    import timm
+
+    name = resolve_model(model.class_name)
+    weights = _describe(name, model.weights, allow_noncommercial)
+    pretrained = model.weights == "pretrained" and with_weights
+    if pretrained:
+        config = timm.get_pretrained_cfg(name)
+        if config is None or not config.has_weights:
+            raise WeightsUnavailable(
+                f"timm has no pretrained weights for {name}: set Model.weights to scratch, or to a checkpoint's path"
+            )
+        require_weights(name, config)
+    network = _create(name, {**options, "pretrained": pretrained}, size)
+    if model.weights not in ("pretrained", "scratch") and with_weights:
+        load_backbone(network, name, Path(model.weights))
+    return name, network, weights
+
+
 def keep_statistics(network: nn.Module) -> None:
     """Have batch normalisation use the statistics it has, although the network is in training mode."""
     from torch.nn.modules.batchnorm import _BatchNorm
@@ -153,16 +194,9 @@ def freeze_backbone(network: nn.Module, head: tuple[str, ...], *, frozen: bool) 
         parameter.requires_grad_(not frozen or name in head)
 
 
-def _create(
-    name: str, model: ModelBlock, classes: int, size: tuple[int, int] | None, *, pretrained: bool
-) -> nn.Module:
+def _create(name: str, wanted: dict[str, Any], size: tuple[int, int] | None) -> nn.Module:
     import timm
 
-    wanted: dict[str, Any] = {"num_classes": classes, "pretrained": pretrained}
-    if model.dropout:
-        wanted["drop_rate"] = model.dropout
-    if model.drop_path:
-        wanted["drop_path_rate"] = model.drop_path
     try:
         if size is not None:
             try:

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from ml.training.config import TrainingBlock
+from ml.training.config import LoopBlock
 
 TUNED = 0.3  # rate of a backbone that has learned before, as a share of the head's
 
 
 def make_optimizer(
-    network: nn.Module, head: Sequence[str], config: TrainingBlock, *, fresh: bool
+    network: nn.Module, head: Sequence[str], config: LoopBlock, *, fresh: bool
 ) -> torch.optim.AdamW:
     """Return AdamW over all parameters; biases, norms and what timm names have no weight decay.
 
@@ -23,7 +23,7 @@ def make_optimizer(
     network : torch.nn.Module
     head : sequence of str
         Names of its head's parameters.
-    config : TrainingBlock
+    config : LoopBlock
     fresh : bool
         Whether the backbone begins from scratch.
     """

@@ -14,18 +14,25 @@ from PIL import Image
 _MOST_NAMED = 40  # classes whose names still fit beside a matrix
 
 
-def draw_curves(history: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draw loss, worth and learning rate over epochs."""
+def draw_curves(
+    history: Sequence[dict[str, Any]], path: Path, curves: Sequence[Sequence[tuple[str, str]]]
+) -> None:
+    """Draw figures over epochs.
+
+    Parameters
+    ----------
+    history : sequence of dict
+        A record an epoch, with ``epoch`` and the learning rate ``lr`` among its keys.
+    path : Path
+        Of the PNG file.
+    curves : sequence of sequences of (str, str)
+        Key and title of the curves of each chart; that of ``lr`` alone is drawn logarithmically.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
-    axes = figure.subplots(1, 3)
+    figure = Figure(figsize=(4 * len(curves), 3.6), layout="constrained")
+    axes = figure.subplots(1, len(curves))
     epochs = [record["epoch"] for record in history]
-    curves = (
-        (("train_loss", "training loss"), ("log_loss", "validation log-loss")),
-        (("macro_f1", "macro F1"), ("accuracy", "accuracy")),
-        (("lr", "learning rate"),),
-    )
     for axis, names in zip(axes, curves, strict=True):
         for key, title in names:
             if any(key in record for record in history):
@@ -33,7 +40,8 @@ def draw_curves(history: Sequence[dict[str, Any]], path: Path) -> None:
         axis.set_xlabel("epoch")
         axis.legend(frameon=False, fontsize=8)
         axis.spines[["top", "right"]].set_visible(False)
-    axes[2].set_yscale("log")
+        if [key for key, _ in names] == ["lr"]:
+            axis.set_yscale("log")
     _save(figure, path)
 
 

@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import (
     StepLR,
 )
 
-from ml.training.config import TrainingBlock
+from ml.training.config import LoopBlock
 
 _FIRST = 0.01  # share of the rate that warm-up starts from
 
@@ -29,12 +29,12 @@ class Schedule:
     ----------
     optimizer : Optimizer
         Its groups have the highest rates.
-    config : TrainingBlock
+    config : LoopBlock
     steps : int
         Steps an epoch.
     """
 
-    def __init__(self, optimizer: Optimizer, config: TrainingBlock, steps: int) -> None:
+    def __init__(self, optimizer: Optimizer, config: LoopBlock, steps: int) -> None:
         self.optimizer = optimizer
         total = config.epochs * steps
         warm = min(round(config.warmup * steps), total - 1)
@@ -87,7 +87,7 @@ class Schedule:
             self._plateau.num_bad_epochs = state["plateau"]["bad_epochs"]
 
 
-def _by_step(optimizer: Optimizer, config: TrainingBlock, steps: int, warm: int, total: int) -> LRScheduler:
+def _by_step(optimizer: Optimizer, config: LoopBlock, steps: int, warm: int, total: int) -> LRScheduler:
     if config.schedule == "noam":
         # Vaswani et al., NeurIPS 2017, scaled so that the highest rate is `lr`; it has its own warm-up
         peak = max(1, warm)

@@ -157,7 +157,18 @@ class Blur(Block):
         return (value, value) if isinstance(value, int | float) else value
 
 
-class Transform(Block):
+class Switches(Block):
+    """Changes of training images; ``false`` switches one off."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: None if one is False else one for key, one in value.items()}
+        return value
+
+
+class Transform(Switches):
     """``Dataset.transform``."""
 
     resize: Size | None = Field(None, description="pixels; absent: what the model was built for")
@@ -168,13 +179,6 @@ class Transform(Block):
     color_jitter: ColorJitter | None = None
     random_crop: RandomCrop | None = None
     blur: Blur | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _off(cls, value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: None if one is False else one for key, one in value.items()}
-        return value
 
     @property
     def only_mirrors(self) -> bool:

@@ -17,12 +17,13 @@ from ml.embedders.timm_backbone import TimmEmbedder
 from ml.images import ImageLimits
 from ml.training.config import TrainingConfig
 from ml.training.images import Done, cache_pixels
+from ml.training.loop import Report
 from ml.training.material import Material
 from ml.training.network import build_network, resolve_model
 from ml.training.processes import Processes
 from ml.training.run import about_model
 from ml.training.tensor_file import write_tensors
-from ml.training.trainer import Report, Trainer
+from ml.training.trainer import Trainer
 from ml.training.transforms_config import Size
 
 # threads that fetch and decode: fetching waits for others

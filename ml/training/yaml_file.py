@@ -6,12 +6,14 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from ml.training.config import TrainingConfig
+from ml.training.config import TrainingConfig, WholeConfig
+
+C = TypeVar("C", bound=WholeConfig)
 
 
 class ConfigError(ValueError):
@@ -32,11 +34,13 @@ _FLOAT = re.compile(
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
 
 
-def read_config(path: Path, overrides: Mapping[str, Any] | None = None) -> TrainingConfig:
+def read_config_of(kind: type[C], path: Path, overrides: Mapping[str, Any] | None = None) -> C:
     """Read and check a configuration.
 
     Parameters
     ----------
+    kind : type
+        Of what is trained.
     path : Path
         Of a YAML file; `Dataset.dataset_path` and paths of weights in it are relative to its folder.
     overrides : mapping of str to object, optional
@@ -61,17 +65,28 @@ def read_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Train
     lines = dict(_lines(root, ())) if root is not None else {}
     for key, line in _repeated(root):
         raise ConfigError(f"{path}, line {line}: {key} stands there a second time")
-    config = check_config(found or {}, overrides, source=str(path), lines=lines)
-    return _beside(config, path.absolute().parent)
+    config = check_config_of(kind, found or {}, overrides, source=str(path), lines=lines)
+    return config.beside(path.absolute().parent)
 
 
-def check_config(
+def read_config(path: Path, overrides: Mapping[str, Any] | None = None) -> TrainingConfig:
+    """Read and check the configuration of a classifier; see `read_config_of`."""
+    return read_config_of(TrainingConfig, path, overrides)
+
+
+def check_config(found: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> TrainingConfig:
+    """Check the configuration of a classifier that is a mapping already; see `check_config_of`."""
+    return check_config_of(TrainingConfig, found, overrides)
+
+
+def check_config_of(
+    kind: type[C],
     found: Mapping[str, Any],
     overrides: Mapping[str, Any] | None = None,
     *,
     source: str = "the configuration",
     lines: Mapping[tuple[Any, ...], int] | None = None,
-) -> TrainingConfig:
+) -> C:
     """Check a configuration that is a mapping already.
 
     Raises
@@ -84,9 +99,9 @@ def check_config(
     for key, value in (overrides or {}).items():
         _put(merged, key, value)
     try:
-        return TrainingConfig.model_validate(merged)
+        return kind.model_validate(merged)
     except ValidationError as error:
-        told = [_tell(one, source, lines or {}, set_here) for one in error.errors()]
+        told = [_tell(one, kind, source, lines or {}, set_here) for one in error.errors()]
         raise ConfigError("\n".join(dict.fromkeys(told))) from None
 
 
@@ -107,7 +122,7 @@ def parse_override(text: str) -> tuple[str, Any]:
         raise ConfigError(f"{text!r}: the value is not YAML: {_one_line(error)}") from error
 
 
-def write_config(config: TrainingConfig) -> str:
+def write_config(config: WholeConfig) -> str:
     """Return a configuration as YAML."""
     return yaml.safe_dump(config.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
 
@@ -123,7 +138,11 @@ def _parse(text: str) -> tuple[yaml.Node | None, Any]:
 
 
 def _tell(
-    error: Any, source: str, lines: Mapping[tuple[Any, ...], int], set_here: set[tuple[str, ...]]
+    error: Any,
+    kind: type[WholeConfig],
+    source: str,
+    lines: Mapping[tuple[Any, ...], int],
+    set_here: set[tuple[str, ...]],
 ) -> str:
     place = tuple(error["loc"])
     name = ".".join(map(str, place)) or "the whole"
@@ -133,16 +152,16 @@ def _tell(
         line = next((lines[place[:end]] for end in range(len(place), 0, -1) if place[:end] in lines), None)
         where = source if line is None else f"{source}, line {line}"
     if error["type"] == "extra_forbidden":
-        return f"{where}: there is no key {name}{_meant(place)}"
+        return f"{where}: there is no key {name}{_meant(kind, place)}"
     got = error.get("input")
     said = error["msg"].removeprefix("Value error, ")
     shown = "" if isinstance(got, dict | list | BaseModel) else f", not {got!r}"
     return f"{where}: {name}: {said}{shown}"
 
 
-def _meant(place: tuple[Any, ...]) -> str:
+def _meant(kind: type[WholeConfig], place: tuple[Any, ...]) -> str:
     """Return what the block has instead of a key it does not know."""
-    block: Any = TrainingConfig
+    block: Any = kind
     for step in place[:-1]:
         block = _child(block, step)
         if block is None:
@@ -194,16 +213,6 @@ def _put(found: dict[str, Any], key: str, value: Any) -> None:
 
 def _copy(found: Any) -> Any:
     return {key: _copy(one) for key, one in found.items()} if isinstance(found, Mapping) else found
-
-
-def _beside(config: TrainingConfig, folder: Path) -> TrainingConfig:
-    """Return a configuration whose paths do not depend on where the command is run."""
-    path, weights = config.dataset.dataset_path, config.model.weights
-    if path is not None:
-        config.dataset.dataset_path = folder / path
-    if weights not in ("pretrained", "scratch") and (folder / weights).is_file():
-        config.model.weights = str(folder / weights)
-    return config
 
 
 def _one_line(error: yaml.YAMLError) -> str:

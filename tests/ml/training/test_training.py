@@ -17,10 +17,10 @@ from ml.embedders import WeightsUnavailable, make_embedder
 from ml.training.config import TrainingConfig
 from ml.training.fit import resume_network, train_network
 from ml.training.folds import OutOfFold, train_folds
+from ml.training.loop import Report, TrainingError, TrainingProgress
 from ml.training.network import build_network
 from ml.training.predict import Classifier, load_classifiers, predict_images, prediction_rows
 from ml.training.tensor_file import below, read_about, read_tensors, write_tensors
-from ml.training.trainer import Report, TrainingError, TrainingProgress
 from ml.training.yaml_file import check_config
 from tests.ml.training.made import coloured, digits
 

@@ -1,0 +1,103 @@
+"""The course of segmentation: heads on the features of pixels, learned from masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+
+from backend.courses.base import Before, Lesson, Scene, Verdict
+from backend.embedding.parts import EmbeddingParts
+from backend.labelstudio.segmentation import SegmentationKind
+from backend.registry import Version
+from backend.segmentation.desk import Desk
+from backend.segmentation.judging import judge
+from backend.segmentation.labels import FOLDER, MaskFiles
+from backend.segmentation.learning import Segmented, learn
+from backend.segmentation.memory import FILE, Memory
+from backend.segmentation.pixels import PixelRoom
+from backend.segmentation.places import open_pyramids
+from backend.settings import Settings
+from backend.snapshot import History
+from ml.segmentation.features import PixelFeatures, make_pixel_features
+from ml.segmentation.probe import ProbeFit
+from ml.segmentation.store import PyramidStore
+
+
+class SegmentationCourse:
+    """Learns masks from the features of pixels; those of the setting's backbone, whatever images are embedded with.
+
+    Parameters
+    ----------
+    kind : str
+        ``segmentation``.
+    settings : Settings
+    """
+
+    def __init__(self, kind: str, settings: Settings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def features(self) -> PixelFeatures:
+        """The backbone that features come from; loading it can take seconds."""
+        return make_pixel_features(self.settings.embedder, allow_noncommercial=self.settings.allow_noncommercial)
+
+    @cached_property
+    def pyramids(self) -> PyramidStore:
+        """Where features are kept."""
+        return open_pyramids(self.settings, self.features.fingerprint)
+
+    def fingerprint(self, parts: EmbeddingParts) -> str:
+        """Return that of the features."""
+        return self.features.fingerprint
+
+    def gather(self, scene: Scene) -> dict[str, str]:
+        """Read the features of images that have none yet; see `backend.segmentation.pixels`."""
+        stage = scene.parts.stage
+        memory = Memory(scene.folder / FILE)
+        room = PixelRoom.make(self.features, self.pyramids, stage.fetcher, stage.limits, memory, scene.store)
+        images = {
+            key: (task_id, uri)
+            for key, task_id, uri in zip(scene.embedded.keys, scene.task_ids, scene.uris, strict=True)
+            if key and uri
+        }
+        return room.fill(scene.project_id, images, scene.progress)
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> ProbeFit:
+        """Return a fit to start the next one from."""
+        return ProbeFit.from_arrays(arrays)
+
+    def learn(self, lesson: Lesson, digest: str, before: Before | None) -> Segmented:
+        """Fit a head and judge the masks by it; with nothing new, neither."""
+        return learn(self._desk(lesson), digest, before)
+
+    def served_by(self, lesson: Lesson, learned: Segmented, version: Version) -> Segmented:
+        """Return the same with the unlabelled tasks predicted by a published version."""
+        return learned.served_by(version)
+
+    def judge(
+        self, lesson: Lesson, learned: Segmented, reviewed: np.ndarray, histories: Mapping[int, History]
+    ) -> Verdict | None:
+        """Judge the masks by what was found about each."""
+        return judge(learned, reviewed, histories, self.settings)
+
+    def stop(self, lesson: Lesson, learned: Segmented, *, seed: int) -> dict[str, Any] | None:
+        """Return None: Dice has no stop signal."""
+        return None
+
+    def manifest(self, lesson: Lesson, learned: Segmented) -> dict[str, Any]:
+        """Return how many masks there are with each class, and what their Dice is of."""
+        names = [set(learned.desk.label(row).names) for row in learned.rows.tolist()]
+        return {
+            "labels_by_class": [sum(name in drawn for drawn in names) for name in lesson.kind.classes],
+            "masks": len(learned.rows),
+            "measure": "mean Dice of masks and predictions out of sample",
+            "features": self.features.name,
+        }
+
+    def _desk(self, lesson: Lesson) -> Desk:
+        folder = lesson.scene.folder
+        files = MaskFiles(folder / FOLDER, cast(SegmentationKind, lesson.kind))
+        return Desk(lesson, self.pyramids, files, Memory(folder / FILE))

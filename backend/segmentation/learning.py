@@ -1,0 +1,139 @@
+"""Learn a head on the features of pixels from masks, and say what it makes of every task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+
+import numpy as np
+
+from backend.courses.base import Before
+from backend.labelstudio.predictions import Result
+from backend.registry import Version
+from backend.segmentation.desk import Desk, FeaturesGone
+from backend.segmentation.drawing import draw, in_words
+from backend.segmentation.evidence import find, summarise
+from ml.heads.logistic import NotEnoughClasses
+from ml.segmentation.probe import PixelProbe, PixelSummary, ProbeFit, fit_probe
+from ml.suspicion.masks import MaskFindings
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """What was learned.
+
+    Attributes
+    ----------
+    desk : Desk
+    rows : ndarray of int, shape (m,)
+        Labelled tasks that were learned from, ascending.
+    fit : ProbeFit or None
+        The head, and those that have not seen one image in five each.
+    head : PixelProbe or None
+        What predicts the unlabelled tasks.
+    source : str
+        Digest of what ``head`` was learned from.
+    findings : list of MaskFindings
+        Of each of ``rows``.
+    accuracy : float or None
+        Mean Dice of masks and predictions out of sample.
+    why_not : str or None
+        Why there is no head.
+    suspected : dict
+        What `point_out` was told.
+    """
+
+    desk: Desk
+    rows: np.ndarray
+    fit: ProbeFit | None = None
+    head: PixelProbe | None = None
+    source: str = ""
+    findings: list[MaskFindings] = field(default_factory=list)
+    accuracy: float | None = None
+    why_not: str | None = None
+    suspected: dict[int, str] = field(default_factory=dict)
+
+    def served_by(self, version: Version) -> Segmented:
+        """Return the same with the unlabelled tasks predicted by a published version."""
+        if self.fit is None:
+            return self
+        return replace(self, head=PixelProbe.from_arrays(version.arrays), source=version.manifest["digest"])
+
+    @cached_property
+    def summaries(self) -> dict[int, PixelSummary]:
+        """What the head predicts in short, by row: of all tasks with features."""
+        assert self.head is not None
+        rows = self.desk.with_features(np.flatnonzero(self.desk.lesson.embedded.ok))
+        return dict(zip(rows.tolist(), summarise(self.desk, rows, self.head, self.source), strict=True))
+
+    def question(self, rows: np.ndarray) -> np.ndarray | None:
+        """Return how sure the head is of its objects as a question of yes or no, shape (m, 2); None without a head."""
+        raise NotImplementedError
+
+    def answers(self, labels: np.ndarray) -> np.ndarray | None:
+        """Return None: a mask is no answer to the question."""
+        return None
+
+    def guesses(self, rows: np.ndarray) -> tuple[list[str], np.ndarray]:
+        """Return the classes predicted for tasks by their share of the image, and the confidence in [0, 1]."""
+        found = [self.summaries.get(row) for row in rows.tolist()]
+        names = self.desk.kind.classes
+        texts = [in_words(names, one.shares) if one else "" for one in found]
+        return texts, np.array([one.confidence if one else 0.0 for one in found])
+
+    def results(self, rows: np.ndarray) -> Sequence[Result | Callable[[], Result]]:
+        """Return what makes the prediction of each task when it is sent."""
+        return [partial(self._result, row) if self.fit is not None else [] for row in rows.tolist()]
+
+    def point_out(self, row: int, reason: str) -> None:
+        """Have the prediction of a labelled task show where the mask is suspected to be wrong."""
+        self.suspected[row] = reason
+
+    def _result(self, row: int) -> Result:
+        """Return a mask as a Label Studio result; empty where the image has no features."""
+        assert self.fit is not None
+        assert self.head is not None
+        if not len(self.desk.with_features(np.array([row]))):
+            return []
+        pyramid = self.desk.pyramid(row)
+        number = int(np.searchsorted(self.rows, row))
+        if number == len(self.rows) or self.rows[number] != row:
+            return draw(self.desk.kind, self.head.probabilities(pyramid), pyramid.size)
+        result = draw(self.desk.kind, self.fit.oos_probabilities(number, pyramid), pyramid.size)
+        if row in self.suspected:
+            region = self.findings[number].region()
+            result += self.desk.kind.suspect_region(enlarge(region, pyramid.size), self.suspected[row])
+        return result
+
+
+def learn(desk: Desk, digest: str, before: Before | None) -> Segmented:
+    """Fit the head of a project; with nothing new, the one before.
+
+    Parameters
+    ----------
+    digest : str
+        Of all there is to learn from.
+    before : Before or None
+        An earlier fit on the same features and classes, to start from.
+    """
+    rows = desk.labelled()
+    n_classes = len(desk.kind.mask_classes.names)
+    if before is not None and before.digest == digest and len(before.fit.folds) == len(rows):
+        fit = before.fit
+    else:
+        try:
+            fit = fit_probe(
+                [desk.key(row) for row in rows.tolist()],
+                lambda number: desk.pyramid(int(rows[number])),
+                lambda number: desk.mask(int(rows[number])),
+                n_classes,
+                ignore=desk.kind.mask_classes.ignore,
+                warm=before.fit if before else None,
+                progress=lambda done, total: desk.lesson.scene.progress("learn", done, total),
+            )
+        except NotEnoughClasses as error:
+            return Segmented(desk, rows, why_not=str(error))
+    findings = find(desk, rows, fit, digest)
+    accuracy = float(np.mean([one.dice for one in findings]))
+    return Segmented(desk, rows, fit, fit.head, digest, findings, accuracy)
