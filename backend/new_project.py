@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from ml.datasets.label_studio import served_uri
 log = logging.getLogger(__name__)
 
 _UPLOADED, _UPLOADED_BYTES = 20, 50_000_000  # at a time; Label Studio takes 100 files a request
-_IMPORTED = 500
+_IMPORTED, _IMPORTED_NUMBERS = 500, 2_000_000  # at a time: tasks, and numbers of brush codes
 _TITLE = 50  # characters Label Studio gives a title
 
 Progress = Callable[[int, int], None]
@@ -53,6 +52,7 @@ def make_project(
     label_config: str,
     tab: Mapping[str, Any] | None = None,
     document_root: Path | None = None,
+    check: Callable[[int, Sequence[int]], None] = lambda project_id, task_ids: None,
     progress: Progress = lambda done, total: None,
 ) -> NewProject:
     """Make a project with a task for each image, in order; if anything fails it is deleted again.
@@ -68,6 +68,8 @@ def make_project(
     document_root : Path, optional
         The folder that Label Studio, on this machine, serves as local files: images stay where they are. Default:
         images are uploaded, but for those that are a URI only.
+    check : callable
+        Called with the project and its tasks, in order, when all are there; what it raises undoes the project.
     progress : callable
         Called with the number of images that are in the project, and of all.
 
@@ -86,12 +88,12 @@ def make_project(
     try:
         for folder in folders:
             _serve(client, project_id, folder)
-        uris = iter(served) if served is not None else _upload(client, project_id, examples)
-        done = 0
-        while part := list(islice(uris, _IMPORTED)):
-            import_tasks(client, project_id, [make_task(done + row, uri) for row, uri in enumerate(part)])
-            done += len(part)
-            progress(done, len(examples))
+        uris = served if served is not None else _upload(client, project_id, examples)
+        ids: list[int] = []
+        for part in _lots(make_task(row, uri) for row, uri in enumerate(uris)):
+            ids += import_tasks(client, project_id, part)
+            progress(len(ids), len(examples))
+        check(project_id, ids)
         if tab is not None:
             view = client.post("/api/dm/views/", {"project": project_id, "data": tab})["id"]
             url += f"?tab={view}"
@@ -99,6 +101,21 @@ def make_project(
         _delete(client, project_id)
         raise
     return NewProject(project_id, len(examples), url)
+
+
+def _lots(tasks: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Yield a few tasks at a time; those with masks are heavy."""
+    lot: list[dict[str, Any]] = []
+    held = 0
+    for task in tasks:
+        lot.append(task)
+        given = (one for kind in ("annotations", "predictions") for one in task.get(kind, ()))
+        held += sum(len(region["value"].get("rle", ())) for one in given for region in one["result"])
+        if len(lot) == _IMPORTED or held >= _IMPORTED_NUMBERS:
+            yield lot
+            lot, held = [], 0
+    if lot:
+        yield lot
 
 
 def import_tasks(client: LabelStudioClient, project_id: int, tasks: Sequence[Mapping[str, Any]]) -> list[int]:

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from backend.fetching import fetch_ahead
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.config import LabelConfig, find_kind
-from backend.labelstudio.fetch import ImageFetcher, ImageFetchError
 from backend.labelstudio.kind import Kind
 from backend.labelstudio.reader import read_project, read_tasks
 from backend.labelstudio.targets import resolve
+from backend.project_images import ProjectImages
 from backend.settings import Settings
 from backend.snapshot import TaskRecord
 from ml.datasets import Dataset, DatasetError, Example, Problem, ReadOptions, collect
-from ml.datasets.embedding import default_cache
-from ml.datasets.find import SUFFIXES, find_image, path_of
-from ml.images import ImageError, ImageLimits, decode_reduced
-
-FOLDER = "label-studio"
 
 
 def read_project_dataset(
@@ -66,12 +57,8 @@ def read_project_dataset(
         info = read_project(client, project_id)
         kind = _kind(project_id, info.label_config, options)
         tasks = [task for page in read_tasks(client, project_id) for task in page]
-        fetcher = ImageFetcher(client, allow_hosts=settings.allow_hosts, max_bytes=settings.max_image_bytes)
-        kept = _KeptImages(
-            fetcher, project_id, client.url, cache or default_cache(), options.images, settings.image_limits
-        )
-        with closing(fetcher):
-            entries = _entries(tasks, kind, kept, settings, progress)
+        with ProjectImages.opened(client, settings, project_id, cache, options.images) as images:
+            entries = _entries(tasks, kind, images, settings, progress)
             source = Path(f"project-{project_id}")
             return collect(source, entries, read_as="a project", skip_problems=skip_problems)
 
@@ -93,35 +80,20 @@ def _kind(project_id: int, label_config: str, options: ReadOptions) -> Kind:
 def _entries(
     tasks: list[TaskRecord],
     kind: Kind,
-    kept: _KeptImages,
+    images: ProjectImages,
     settings: Settings,
     progress: Callable[[int, int], None],
 ) -> Iterator[Example | Problem]:
-    wanted = [(task.id, uri) for task in tasks if (uri := kind.image_uri(task.data)) is not None]
-    paths: dict[int, Path] = {}
-    errors: dict[int, str] = {}
-
-    def bring(item: tuple[int, str]) -> None:
-        try:
-            paths[item[0]] = kept.path(*item)
-        except ImageFetchError as error:
-            errors[item[0]] = error.why
-
-    progress(0, len(tasks))
-    with closing(fetch_ahead([wanted], bring)) as brought:
-        for done, _ in enumerate(brought, 1):
-            progress(done, len(wanted))
+    uris = [(task.id, kind.image_uri(task.data)) for task in tasks]
+    brought = images.bring(uris, kind.data_key, progress)
     for task in tasks:
-        where = f"project {kept.project_id}, task {task.id}"
-        uri = kind.image_uri(task.data)
-        if uri is None:
-            yield Problem(where, f"has no image: its field {kind.data_key!r} is empty")
-        elif task.id in errors:
-            yield Problem(where, f"image {uri[:200]}: {errors[task.id]}")
-        else:
-            resolved = resolve(task, kind, settings.reviewers)
-            label = None if resolved is None else kind.named(kind.text(resolved.label))
-            yield Example(uri, label, paths[task.id], where, _columns(task, kind, settings.field_prefix))
+        example = brought[task.id]
+        if isinstance(example, Problem):
+            yield example
+            continue
+        resolved = resolve(task, kind, settings.reviewers)
+        label = None if resolved is None else kind.named(kind.text(resolved.label))
+        yield replace(example, label=label, more=_columns(task, kind, settings.field_prefix))
 
 
 def _columns(task: TaskRecord, kind: Kind, prefix: str) -> dict[str, Any]:
@@ -133,53 +105,3 @@ def _columns(task: TaskRecord, kind: Kind, prefix: str) -> dict[str, Any]:
         and not (prefix and name.startswith(prefix))
     }
     return {**ours, "task": task.id}
-
-
-class _KeptImages:
-    """Image files by URI: a folder of the user's own that has them, or the cache, where each is fetched once."""
-
-    def __init__(
-        self,
-        fetcher: ImageFetcher,
-        project_id: int,
-        url: str,
-        cache: Path,
-        own: Path | None,
-        limits: ImageLimits,
-    ) -> None:
-        self.project_id = project_id
-        self._fetcher = fetcher
-        self._url = url
-        self._folder = cache / FOLDER
-        self._own = own
-        self._limits = limits
-
-    def path(self, task_id: int, uri: str) -> Path:
-        """Return the file of a task's image.
-
-        Raises
-        ------
-        ImageFetchError
-            If it cannot be had.
-        """
-        if self._own is not None and (found := find_image(uri, [self._own])):
-            return found
-        # the same path stands for another file in another Label Studio
-        name = hashlib.sha256(f"{self._url}|{uri}".encode()).hexdigest()[:40]
-        suffix = "" if uri.startswith("data:") else path_of(uri).suffix.lower()
-        path = self._folder / name[:2] / (name + (suffix if suffix in SUFFIXES else ".img"))
-        if not path.is_file():
-            data = self._fetcher.fetch(uri, task_id, self.project_id)
-            self._check(data, task_id, uri)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-            draft.write_bytes(data)
-            os.replace(draft, path)
-        return path
-
-    def _check(self, data: bytes, task_id: int, uri: str) -> None:
-        """Keep no file that cannot be decoded: it may be mended behind the same URI."""
-        try:
-            decode_reduced(data, limits=self._limits, side=1)
-        except ImageError as error:
-            raise ImageFetchError(task_id, uri, str(error)) from None

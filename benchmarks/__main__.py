@@ -23,6 +23,7 @@ from benchmarks import (
     priority,
     propagation,
     scaling,
+    segmentation_unet,
     shards,
     suspicion,
     training,
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, ModuleType] = {
     "audit": audit,
     "training": training,
     "masks": masks,
+    "segmentation_unet": segmentation_unet,
 }
 
 

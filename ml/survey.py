@@ -77,3 +77,15 @@ def make_survey(
     if score is None or len(keys) < _FEWEST:
         return Survey(method, space, np.zeros(len(keys)))
     return Survey(method, space, score(space.Z, neighbours=space.neighbours))
+
+
+def members_of(groups: np.ndarray) -> list[np.ndarray]:
+    """Return the rows of every group of near-duplicates that has more than one.
+
+    Parameters
+    ----------
+    groups : ndarray of int, shape (n,)
+    """
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.append(True, np.diff(groups[order]) != 0))
+    return [rows for rows in np.split(order, starts[1:]) if len(rows) > 1]

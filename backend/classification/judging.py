@@ -9,6 +9,7 @@ import numpy as np
 
 from backend.classification.learning import Classified
 from backend.courses.base import Verdict
+from backend.courses.twins import name_twins
 from backend.embedding import Embedded
 from backend.labelstudio.kind import Kind
 from backend.looks import Looks
@@ -16,7 +17,6 @@ from backend.settings import Settings
 from backend.snapshot import History
 from backend.targets import Targets
 from ml.suspicion import Judgement, make_judge
-from ml.suspicion.reasons import DUPLICATE
 from ml.suspicion.scores import DEFAULT
 
 
@@ -54,7 +54,7 @@ def judge_labels(
         image=[looks.image[row] for row in rows.tolist()],
         **learned.fit.evidence(),
     )
-    return replace(judgement, reason=_with_twins(judgement, targets.ids[rows]))
+    return replace(judgement, reason=name_twins(judgement.reason, judgement.twin, targets.ids[rows]))
 
 
 def verdict(judgement: Judgement, targets: Targets, embedded: Embedded, kind: Kind) -> Verdict:
@@ -79,11 +79,3 @@ def _given(targets: Targets, rows: np.ndarray, kind: Kind, histories: Mapping[in
         if label is not None:
             before[number] = label
     return before
-
-
-def _with_twins(judgement: Judgement, ids: np.ndarray) -> list[str]:
-    """Name the other task in the reason of a duplicate that is labelled differently."""
-    return [
-        f"{reason}: task {ids[twin]}" if reason == DUPLICATE and twin >= 0 else reason
-        for reason, twin in zip(judgement.reason, judgement.twin.tolist(), strict=True)
-    ]

@@ -18,6 +18,7 @@ from backend.cli.overlay import overlay
 from backend.cli.predict import predict
 from backend.cli.propagate import propagate
 from backend.cli.refresh import refresh
+from backend.cli.segment import segment
 from backend.cli.select import select
 from backend.cli.serve import serve
 from backend.cli.split import split
@@ -63,3 +64,4 @@ for command in ON_PROJECTS:
     app.command(rich_help_panel="A Label Studio project")(command)
 for command in ON_DATASETS:
     app.command(rich_help_panel="Images in a folder")(command)
+app.add_typer(segment, name="segment", rich_help_panel="Images in a folder")

@@ -10,7 +10,7 @@ import typer
 from backend.cli.bars import steps
 from backend.cli.common import clear_errors, console
 from backend.cli.datasets import load_embedder
-from backend.cli.masks import Classes, Ignore, ReadMasksAs, mask_options
+from backend.cli.masks import Classes, Ignore, MasksArgument, ReadMasksAs, load_masks, mask_options
 from backend.cli.reading import AllowNoncommercial, Cache, Force, Images
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _SIZES = 6
 
 
 def check(
-    source: Annotated[Path, typer.Argument(metavar="DATASET", help="Folder or file with masks.")],
+    source: MasksArgument,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for faults.csv, classes.csv and check.png.")
     ] = None,
@@ -47,7 +47,6 @@ def check(
     """  # fmt: skip
     with clear_errors():
         from ml.datasets.place import placed, refuse_overwrite
-        from ml.mask_sets import read_masks
         from ml.mask_sets.check import check as look
         from ml.mask_sets.check_files import write_check
         from ml.mask_sets.leaks import find_leaks
@@ -55,7 +54,7 @@ def check(
         if out is not None:
             refuse_overwrite(out, force=force)
         options = mask_options(images, classes, ignore)
-        found = read_masks(source, format=read_as, options=options, skip_problems=True)
+        found = load_masks(source, read_as, options, True, cache=cache)
         embedder = None
         if backbone != "none" and len({scene.split for scene in found}) > 1:
             embedder = load_embedder(backbone, allow_noncommercial=allow_noncommercial)

@@ -9,10 +9,10 @@ import typer
 
 from backend.cli.bars import steps
 from backend.cli.common import Failure, clear_errors, console, label_studio_settings
-from backend.cli.convert_masks import are_masks, convert_masks
+from backend.cli.convert_masks import import_masks_as, write_masks_to
 from backend.cli.datasets import tell_problems
 from backend.cli.masks import FORMATS as MASK_FORMATS
-from backend.cli.masks import Classes, Ignore, mask_options
+from backend.cli.masks import Classes, Ignore, are_masks, load_masks, mask_options
 from backend.cli.reading import (
     FORMATS,
     NEW_PROJECT,
@@ -63,7 +63,8 @@ def convert(
     """Write a dataset in another format, or make a Label Studio project of it.
 
     Images stay where they are, but for folders, which hold copies, and projects, to which they are uploaded.
-    Masks go into formats of masks, and what that costs is told.
+    Masks go into formats of masks, and what that costs is told; in a project they are brush regions, or polygons with
+    --to label-studio-polygons.
 
     Example: `lineup convert labels.tsv labels.jsonl --images photos`
 
@@ -72,18 +73,26 @@ def convert(
     Example: `lineup convert photos/ project:new`
 
     Example: `lineup convert scans/ scans.json --to coco-polygons --tolerance 0.5`
+
+    Example: `lineup convert scans/ project:new`
     """
     with clear_errors():
         from ml.datasets import WriteOptions, write_dataset
         from ml.datasets.label_studio import NAME, label_config
+        from ml.mask_sets import MaskWriteOptions
 
-        if are_masks(source, read_as, write_as):
-            options = mask_options(images, classes, ignore, image_column)
-            convert_masks(
-                source, out, read_as, write_as, options, tolerance, document_root, skip_problems, force
-            )
+        masks = are_masks(source, read_as, write_as, option="--to FORMAT")
+        to_project = _to_project(out, "" if masks else write_as)
+        if masks:
+            given = mask_options(images, classes, ignore, image_column)
+            found = load_masks(source, read_as, given, skip_problems, cache=cache)
+            how = MaskWriteOptions(tolerance, document_root)
+            if to_project:
+                title = project_title or found.source.resolve().stem
+                import_masks_as(found, title, write_as, how, skip_problems=skip_problems)
+            else:
+                write_masks_to(found, out, write_as, how, skip_problems=skip_problems, force=force)
             return
-        to_project = _to_project(out, write_as)
         dataset = load(source, read_as, images, image_column, label_column, skip_problems, cache=cache)
         if to_project:
             _import(dataset, project_title or dataset.source.resolve().stem, document_root)

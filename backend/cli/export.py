@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from backend.cli.common import ProjectOption, clear_errors, console, errors, label_studio_settings
+from backend.cli.masks import FORMATS
 
 
 def export(
     project: ProjectOption,
-    out: Annotated[Path, typer.Option("--out", "-o", help="File to write, or folder for `folders`.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="File to write, or folder: `folders`, `masks`, `mmseg`.")
+    ],
     format: Annotated[
-        Literal["jsonl", "csv", "json", "folders"], typer.Option("--format", "-f", help="Format.")
-    ] = "jsonl",
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            help=f"Of choices: jsonl, csv, json or folders. Of masks: {FORMATS}; csv, jsonl or json for the table "
+            "alone. Without it jsonl, or masks.",
+        ),
+    ] = "",
     drop_suspects: Annotated[
         bool, typer.Option("--drop-suspects", help="Leave out labels that are suspect and not reviewed.")
     ] = False,
@@ -31,7 +40,7 @@ def export(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
 ) -> None:
-    """Write the corrected labels, one row a labelled task.
+    """Write the corrected labels, one row a labelled task; of masks the masks, and a table of them.
 
     Example: `lineup export --project 7 --format csv --out labels.csv --drop-suspects`
     """
@@ -53,6 +62,10 @@ def export(
         console.print(
             f"Wrote {done.rows} rows to {out}" + (f" ({counts})" if counts else ""), highlight=False
         )
+        if done.table is not None and done.table != out:
+            console.print(
+                f"Table of them: {done.table}. Masks: {done.lost}.", highlight=False, soft_wrap=True
+            )
         if drop_suspects or apply_suggestions is not None:
             console.print(f"suspects dropped: {done.dropped}, suggestions applied: {done.applied}")
         for line in done.left_out:

@@ -10,14 +10,14 @@ import typer
 from backend.cli.bars import steps
 from backend.cli.common import clear_errors, console
 from backend.cli.datasets import tell_problems
-from backend.cli.masks import Classes, Ignore, ReadMasksAs, mask_options
-from backend.cli.reading import Force, Images, Seed, Skip
+from backend.cli.masks import Classes, Ignore, MasksArgument, ReadMasksAs, load_masks, mask_options
+from backend.cli.reading import Cache, Force, Images, Seed, Skip
 
 _COLUMNS, _CELL, _SHEET = 4, 320, 200
 
 
 def overlay(
-    source: Annotated[Path, typer.Argument(metavar="DATASET", help="Folder or file with masks.")],
+    source: MasksArgument,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for a picture an image, or one .png file for all.")
     ] = Path("overlays"),
@@ -25,6 +25,7 @@ def overlay(
     part: Annotated[str, typer.Option(metavar="NAME", help="Only this part: train, val or test.")] = "",
     opacity: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of the classes' colours.")] = 0.45,
     side: Annotated[int, typer.Option(min=16, help="Longer side of a picture in pixels.")] = 1024,
+    cache: Cache = None,
     read_as: ReadMasksAs = "",
     images: Images = None,
     classes: Classes = "",
@@ -46,17 +47,13 @@ def overlay(
         from ml.datasets.example import Problem
         from ml.datasets.folders import folder_name
         from ml.datasets.place import placed, refuse_overwrite
-        from ml.mask_sets import read_masks
         from ml.mask_sets.overlay import draw_scene
+        from ml.mask_sets.scene import of_part
 
         refuse_overwrite(out, force=force)
         options = mask_options(images, classes, ignore)
-        found = read_masks(source, format=read_as, options=options, skip_problems=skip_problems)
-        chosen = [scene for scene in found if not part or scene.split == part]
-        if not chosen:
-            raise ValueError(
-                f"{source} has no part {part!r}: {', '.join(sorted({one.split for one in found}))}"
-            )
+        found = load_masks(source, read_as, options, skip_problems, cache=cache)
+        chosen = of_part(found, part)
         single = out.suffix.lower() == ".png"
         most = count or (_SHEET if single else len(chosen))
         if most < len(chosen):

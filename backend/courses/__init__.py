@@ -16,9 +16,16 @@ def _classification(kind: str, settings: Settings) -> Course:
     return ClassificationCourse(kind, settings)
 
 
+def _segmentation(kind: str, settings: Settings) -> Course:
+    from backend.segmentation.course import SegmentationCourse
+
+    return SegmentationCourse(kind, settings)
+
+
 COURSES: dict[str, Callable[[str, Settings], Course]] = {
     "choices": _classification,
     "multilabel": _classification,
+    "segmentation": _segmentation,
 }
 
 

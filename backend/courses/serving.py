@@ -33,9 +33,16 @@ def _classification(settings: Settings, version: Version) -> Answers:
     return VectorAnswers(settings, version)
 
 
+def _segmentation(settings: Settings, version: Version) -> Answers:
+    from backend.segmentation.serving import PixelAnswers
+
+    return PixelAnswers(settings, version)
+
+
 ANSWERS: dict[str, Callable[[Settings, Version], Answers]] = {
     "choices": _classification,
     "multilabel": _classification,
+    "segmentation": _segmentation,
 }
 
 

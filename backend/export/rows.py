@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from backend.columns import CONFIDENCE, SUGGESTION, SUSPICION
 from backend.labelstudio.kind import Kind, Named
-from backend.labelstudio.targets import resolve
+from backend.labelstudio.targets import Resolved, resolve
 from backend.settings import Settings
 from backend.snapshot import AnnotationRecord, History, TaskRecord
 from backend.targets import annotation_state
@@ -95,36 +95,45 @@ def build_rows(
     for raw in tasks:
         task = as_record(raw)
         resolved = resolve(task, kind, settings.reviewers)
-        if resolved is None:
-            continue
-        label = kind.text(resolved.label)
-        history = histories.get(task.id)
-        given = history.given if history else label
-        suggestion = task.data.get(settings.field_prefix + SUGGESTION)
-        suspicion = _number(task.data.get(settings.field_prefix + SUSPICION))
-        looked_at = bool(
-            history and history.suspected_state and history.suspected_state != annotation_state(task)
-        )
-        status: Status = "kept"
-        if label != given:
-            status = "corrected"
-        elif suspicion is not None and suspicion >= threshold and not looked_at:
-            status = "suspect"
-        by = resolved.annotator
-        rows.append(
-            ExportRow(
-                image=kind.image_uri(task.data) or "",
-                label=kind.named(label),
-                given=kind.named(given),
-                suspicion=suspicion,
-                suggestion=kind.named(str(suggestion)) if suggestion else None,
-                confidence=_number(task.data.get(settings.field_prefix + CONFIDENCE)) or 0.0,
-                status=status,
-                annotator="" if by is None else emails.get(by, str(by)),
-                task=task.id,
-            )
-        )
+        if resolved is not None:
+            rows.append(build_row(task, resolved, kind, histories.get(task.id), emails, settings, threshold))
     return rows
+
+
+def build_row(
+    task: TaskRecord,
+    resolved: Resolved,
+    kind: Kind,
+    history: History | None,
+    emails: Mapping[int, str],
+    settings: Settings,
+    threshold: float,
+) -> ExportRow:
+    """Return the row of a task with a label; parameters as in `build_rows`."""
+    label = kind.text(resolved.label)
+    given = history.given if history else label
+    suggestion = task.data.get(settings.field_prefix + SUGGESTION)
+    suspicion = _number(task.data.get(settings.field_prefix + SUSPICION))
+    looked_at = bool(
+        history and history.suspected_state and history.suspected_state != annotation_state(task)
+    )
+    status: Status = "kept"
+    if label != given:
+        status = "corrected"
+    elif suspicion is not None and suspicion >= threshold and not looked_at:
+        status = "suspect"
+    by = resolved.annotator
+    return ExportRow(
+        image=kind.image_uri(task.data) or "",
+        label=kind.named(label),
+        given=kind.named(given),
+        suspicion=suspicion,
+        suggestion=kind.named(str(suggestion)) if suggestion else None,
+        confidence=_number(task.data.get(settings.field_prefix + CONFIDENCE)) or 0.0,
+        status=status,
+        annotator="" if by is None else emails.get(by, str(by)),
+        task=task.id,
+    )
 
 
 def revise(

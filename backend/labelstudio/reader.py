@@ -13,7 +13,7 @@ from backend.packed import PackedResult, pack
 from backend.snapshot import AnnotationRecord, ProjectInfo, TaskRecord
 
 PAGE = 500
-# where annotations are masks, pages become so small that one has about so many bytes of them
+# pages grow to PAGE, but where annotations are masks only as long as one has about so many bytes of them
 FIRST_PAGE = 50
 MASK_BYTES = 5_000_000
 ID_PAGE = 2000
@@ -95,7 +95,8 @@ def read_tasks(
         if len(page) < size:
             return
         last = records[-1].id
-        size = min(max(MASK_BYTES * len(page) // max(_mask_bytes(records), 1), 1), PAGE)
+        fitting = MASK_BYTES * size // max(_mask_bytes(records), 1)
+        size = max(min(fitting, 2 * size, PAGE), 1)
 
 
 def read_task_ids(client: LabelStudioClient, project_id: int) -> set[int]:

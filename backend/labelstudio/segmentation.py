@@ -140,7 +140,7 @@ class SegmentationKind(OnImage):
         """
         sha, names = hashlib.sha256(), set[str]()
         size: tuple[int, int] | None = None
-        for region in self._regions(result):
+        for region in self.regions(result):
             try:
                 name = label_of(region)
                 if name is None:
@@ -181,7 +181,7 @@ class SegmentationKind(OnImage):
         size = shape or label.size
         if size is None:
             raise MaskError("nothing is drawn, so the image must tell the mask's size")
-        return paint(list(self._regions(label.result)), self.mask_classes, size)
+        return paint(list(self.regions(label.result)), self.mask_classes, size)
 
     def consensus(self, labels: Sequence[MaskLabel]) -> MaskLabel:
         """Return the newest mask: a majority of pixels would be a mask that nobody has drawn."""
@@ -265,7 +265,7 @@ class SegmentationKind(OnImage):
                 found["score"] = round(float(suspicion), 4)
         return regions
 
-    def _regions(self, result: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    def regions(self, result: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
         """Yield the regions that count."""
         for region in result:
             ours = region.get("from_name") in self.controls and kind_of(region) is not None

@@ -42,7 +42,9 @@ class SegmentationCourse:
     @cached_property
     def features(self) -> PixelFeatures:
         """The backbone that features come from; loading it can take seconds."""
-        return make_pixel_features(self.settings.embedder, allow_noncommercial=self.settings.allow_noncommercial)
+        return make_pixel_features(
+            self.settings.embedder, allow_noncommercial=self.settings.allow_noncommercial
+        )
 
     @cached_property
     def pyramids(self) -> PyramidStore:
@@ -81,7 +83,7 @@ class SegmentationCourse:
         self, lesson: Lesson, learned: Segmented, reviewed: np.ndarray, histories: Mapping[int, History]
     ) -> Verdict | None:
         """Judge the masks by what was found about each."""
-        return judge(learned, reviewed, histories, self.settings)
+        return judge(learned, reviewed, self.settings)
 
     def stop(self, lesson: Lesson, learned: Segmented, *, seed: int) -> dict[str, Any] | None:
         """Return None: Dice has no stop signal."""

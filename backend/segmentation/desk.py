@@ -67,7 +67,9 @@ class Desk:
         found = self.pyramids.get(self.key(row))
         if found is None:
             task_id = self.lesson.targets.ids[row]
-            raise FeaturesGone(f"task {task_id}: the features of its image are gone; the next refresh reads them again")
+            raise FeaturesGone(
+                f"task {task_id}: the features of its image are gone; the next refresh reads them again"
+            )
         return found
 
     def mask(self, row: int) -> np.ndarray:
@@ -77,10 +79,12 @@ class Desk:
     def with_features(self, rows: np.ndarray) -> np.ndarray:
         """Return those of the tasks whose images have features."""
         keys, missing = self.lesson.embedded.keys, self.lesson.missing
-        return np.array([row for row in rows.tolist() if keys[row] and keys[row] not in missing], dtype=np.int64)
+        return np.array(
+            [row for row in rows.tolist() if keys[row] and keys[row] not in missing], dtype=np.int64
+        )
 
     def labelled(self) -> np.ndarray:
-        """Return the tasks with features and a mask that fits the image, ascending; masks are decoded where they are new.
+        """Return the tasks with features and a mask that fits the image, ascending; new masks are decoded.
 
         One that does not fit costs its own task, and the log names it.
         """

@@ -1,18 +1,19 @@
 """What a head makes of single images, as short lines that are remembered: nothing of a pixel is kept.
 
-A new head says something else of every image and mask, and asking it of all of them would take minutes in a large project.
-So a refresh asks of what is new, and of a number of those it has not asked about for the longest time.
+A new head says something else of every image and mask, and asking it of all of them would take minutes in a large
+project. So a refresh asks of what is new, and of a number of those it has not asked about for the longest time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
+from backend.labelstudio.mask_label import MaskLabel
 from backend.segmentation.desk import Desk
-from ml.segmentation.metrics import confusion, mean_dice
 from ml.segmentation.probe import PixelProbe, PixelSummary, ProbeFit
 from ml.suspicion.masks import MaskFindings, judge_mask
 
@@ -20,33 +21,45 @@ from ml.suspicion.masks import MaskFindings, judge_mask
 MASKS, IMAGES = 400, 3000
 _FINDINGS, _SUMMARIES = "findings", "summaries"
 _REPORT_EVERY = 8
+_DIGITS = 5
 
-T = TypeVar("T")
 
-
-def find(desk: Desk, rows: np.ndarray, fit: ProbeFit, source: str) -> list[MaskFindings]:
+def find(
+    desk: Desk, rows: np.ndarray, firsts: Sequence[MaskLabel | None], fit: ProbeFit, source: str
+) -> tuple[list[MaskFindings], list[MaskFindings | None]]:
     """Judge masks by the heads that have not seen them.
 
     Parameters
     ----------
     rows : ndarray of int, shape (m,)
         What was learned from, in the order of the fit.
+    firsts : sequence of MaskLabel or None, length m
+        What the label of each was at first.
     source : str
         Digest of what was learned from.
 
     Returns
     -------
-    list of MaskFindings
-        Of each of ``rows``; of an earlier fit where there are very many.
+    findings : list of MaskFindings, length m
+        Of an earlier fit where there are very many.
+    before : list of MaskFindings or None, length m
+        Of the first label, where it was another one and has been judged.
     """
 
-    def judge(number: int) -> MaskFindings:
+    def judge(number: int) -> dict[str, Any]:
         row = int(rows[number])
         probs = fit.oos_probabilities(number, desk.pyramid(row))
-        return judge_mask(desk.mask(row), probs, desk.kind.mask_classes)
+        return judge_mask(desk.mask(row), probs, desk.kind.mask_classes).to_json()
 
     keys = [f"{desk.label(row).digest}-{desk.key(row)}" for row in rows.tolist()]
-    return _ask(desk, _FINDINGS, "judge", keys, source, judge, MaskFindings.from_json, again=MASKS)
+    earlier = [
+        f"{first.digest}-{desk.key(row)}" if first is not None and first != desk.label(row) else None
+        for row, first in zip(rows.tolist(), firsts, strict=True)
+    ]
+    kept = {key for key in earlier if key is not None}
+    found = _ask(desk, _FINDINGS, "judge", keys, source, judge, again=MASKS, kept=kept)
+    parsed = {key: MaskFindings.from_json(value) for key, value in found.items()}
+    return [parsed[key] for key in keys], [parsed.get(key) if key else None for key in earlier]
 
 
 def summarise(desk: Desk, rows: np.ndarray, head: PixelProbe, source: str) -> list[PixelSummary]:
@@ -58,11 +71,16 @@ def summarise(desk: Desk, rows: np.ndarray, head: PixelProbe, source: str) -> li
         Digest of what the head was learned from.
     """
 
-    def summary(number: int) -> PixelSummary:
-        return head.summary(desk.pyramid(int(rows[number])))
+    def summary(number: int) -> dict[str, Any]:
+        made = asdict(head.summary(desk.pyramid(int(rows[number]))))
+        return {**made, "shares": np.round(made["shares"], _DIGITS).tolist()}
 
     keys = [desk.key(row) for row in rows.tolist()]
-    return _ask(desk, _SUMMARIES, "predict", keys, source, summary, PixelSummary.from_json, again=IMAGES)
+    found = _ask(desk, _SUMMARIES, "predict", keys, source, summary, again=IMAGES)
+    return [
+        PixelSummary(**{**found[key], "shares": np.array(found[key]["shares"], dtype=np.float32)})
+        for key in keys
+    ]
 
 
 def _ask(
@@ -72,27 +90,32 @@ def _ask(
     keys: Sequence[str],
     source: str,
     make: Callable[[int], Any],
-    parse: Callable[[Mapping[str, Any]], T],
     *,
     again: int,
-) -> list[T]:
-    """Return a value for each key: of this source, or where there are too many, of an earlier one."""
+    kept: Collection[str] = (),
+) -> dict[str, Any]:
+    """Return a value for each key, of this source or where there are too many an earlier one, and what is kept."""
     known = desk.memory.recall(name)
     numbers: dict[str, int] = {}
     for number, key in enumerate(keys):
         numbers.setdefault(key, number)
-    new = [key for key in numbers if key not in known]
     old = [key for key, found in known.items() if key in numbers and found.source != source]
-    todo = new + old[:again]
-    values = {key: parse(found.value) for key, found in known.items() if key in numbers}
+    todo = [key for key in numbers if key not in known] + old[:again]
     fresh: dict[str, Any] = {}
     try:
         for count, key in enumerate(todo):
             if count % _REPORT_EVERY == 0:
                 desk.lesson.scene.progress(step, count, len(todo))
-            values[key] = make(numbers[key])
-            fresh[key] = values[key].to_json()
-    finally:
+            fresh[key] = make(numbers[key])
+    finally:  # what ends it early costs only what was not begun
         desk.memory.keep(name, source, fresh)
-    desk.memory.keep_only(name, numbers)
-    return [values[key] for key in keys]
+    wanted = numbers.keys() | set(kept)
+    desk.memory.keep_only(name, wanted)
+    return {key: found.value for key, found in known.items() if key in wanted} | fresh
+
+
+def first_labels(desk: Desk, rows: np.ndarray) -> list[MaskLabel | None]:
+    """Return what the label of each task was when it was first seen; None where that is not known any more."""
+    histories = desk.lesson.project.store.histories()
+    ids = desk.lesson.targets.ids[rows].tolist()
+    return [desk.kind.parse(histories[task_id].given) if task_id in histories else None for task_id in ids]

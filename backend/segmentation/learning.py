@@ -11,12 +11,13 @@ import numpy as np
 from backend.courses.base import Before
 from backend.labelstudio.predictions import Result
 from backend.registry import Version
-from backend.segmentation.desk import Desk, FeaturesGone
+from backend.segmentation.desk import Desk
 from backend.segmentation.drawing import draw, in_words
-from backend.segmentation.evidence import find, summarise
+from backend.segmentation.evidence import find, first_labels, summarise
 from ml.heads.logistic import NotEnoughClasses
 from ml.segmentation.probe import PixelProbe, PixelSummary, ProbeFit, fit_probe
-from ml.suspicion.masks import MaskFindings
+from ml.segmentation.sizes import shrink_mask
+from ml.suspicion.masks import MaskFindings, Part
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,10 @@ class Segmented:
         Digest of what ``head`` was learned from.
     findings : list of MaskFindings
         Of each of ``rows``.
+    changed : ndarray of int, shape (m,)
+        Whether each mask is another one than at first: 1, 0, or -1 where that is not known.
+    before : list of MaskFindings or None
+        Of the first mask, where it was another one.
     accuracy : float or None
         Mean Dice of masks and predictions out of sample.
     why_not : str or None
@@ -50,9 +55,11 @@ class Segmented:
     head: PixelProbe | None = None
     source: str = ""
     findings: list[MaskFindings] = field(default_factory=list)
+    changed: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    before: list[MaskFindings | None] = field(default_factory=list)
     accuracy: float | None = None
     why_not: str | None = None
-    suspected: dict[int, str] = field(default_factory=dict)
+    suspected: dict[int, tuple[Part, float]] = field(default_factory=dict)
 
     def served_by(self, version: Version) -> Segmented:
         """Return the same with the unlabelled tasks predicted by a published version."""
@@ -69,7 +76,12 @@ class Segmented:
 
     def question(self, rows: np.ndarray) -> np.ndarray | None:
         """Return how sure the head is of its objects as a question of yes or no, shape (m, 2); None without a head."""
-        raise NotImplementedError
+        if self.head is None:
+            return None
+        sure = np.array(
+            [self.summaries[row].margin if row in self.summaries else 0.5 for row in rows.tolist()]
+        )
+        return np.stack([1 - sure, 1 + sure], axis=1) / 2
 
     def answers(self, labels: np.ndarray) -> np.ndarray | None:
         """Return None: a mask is no answer to the question."""
@@ -79,31 +91,32 @@ class Segmented:
         """Return the classes predicted for tasks by their share of the image, and the confidence in [0, 1]."""
         found = [self.summaries.get(row) for row in rows.tolist()]
         names = self.desk.kind.classes
-        texts = [in_words(names, one.shares) if one else "" for one in found]
+        texts = [in_words(names, one.shares.tolist()) if one else "" for one in found]
         return texts, np.array([one.confidence if one else 0.0 for one in found])
 
     def results(self, rows: np.ndarray) -> Sequence[Result | Callable[[], Result]]:
         """Return what makes the prediction of each task when it is sent."""
         return [partial(self._result, row) if self.fit is not None else [] for row in rows.tolist()]
 
-    def point_out(self, row: int, reason: str) -> None:
-        """Have the prediction of a labelled task show where the mask is suspected to be wrong."""
-        self.suspected[row] = reason
+    def point_out(self, row: int, part: Part, suspicion: float) -> None:
+        """Have the prediction of a labelled task show where the mask is suspected to be wrong, and how much."""
+        self.suspected[row] = part, suspicion
 
     def _result(self, row: int) -> Result:
         """Return a mask as a Label Studio result; empty where the image has no features."""
         assert self.fit is not None
         assert self.head is not None
-        if not len(self.desk.with_features(np.array([row]))):
+        pyramid = self.desk.pyramids.get(self.desk.key(row))
+        if pyramid is None:
             return []
-        pyramid = self.desk.pyramid(row)
         number = int(np.searchsorted(self.rows, row))
         if number == len(self.rows) or self.rows[number] != row:
             return draw(self.desk.kind, self.head.probabilities(pyramid), pyramid.size)
         result = draw(self.desk.kind, self.fit.oos_probabilities(number, pyramid), pyramid.size)
         if row in self.suspected:
-            region = self.findings[number].region()
-            result += self.desk.kind.suspect_region(enlarge(region, pyramid.size), self.suspected[row])
+            part, suspicion = self.suspected[row]
+            region = shrink_mask(self.findings[number].region(part), pyramid.size)
+            result += self.desk.kind.suspect_region(region, part.reason, suspicion)
         return result
 
 
@@ -134,6 +147,15 @@ def learn(desk: Desk, digest: str, before: Before | None) -> Segmented:
             )
         except NotEnoughClasses as error:
             return Segmented(desk, rows, why_not=str(error))
-    findings = find(desk, rows, fit, digest)
-    accuracy = float(np.mean([one.dice for one in findings]))
-    return Segmented(desk, rows, fit, fit.head, digest, findings, accuracy)
+    firsts = first_labels(desk, rows)
+    findings, before_change = find(desk, rows, firsts, fit, digest)
+    changed = np.array(
+        [
+            -1 if first is None else first != desk.label(row)
+            for row, first in zip(rows.tolist(), firsts, strict=True)
+        ],
+        dtype=np.int64,
+    )
+    dice = np.array([one.dice for one in findings])
+    accuracy = float(np.nanmean(dice)) if np.isfinite(dice).any() else None
+    return Segmented(desk, rows, fit, fit.head, digest, findings, changed, before_change, accuracy)

@@ -54,7 +54,9 @@ class Memory:
     def recall(self, name: str) -> dict[str, Remembered]:
         """Return all that is known under a name, by key; what was kept longest ago comes first."""
         with self._connect() as db:
-            rows = db.execute("SELECT key, source, value FROM memory WHERE name = ? ORDER BY rowid", (name,)).fetchall()
+            rows = db.execute(
+                "SELECT key, source, value FROM memory WHERE name = ? ORDER BY rowid", (name,)
+            ).fetchall()
         return {key: Remembered(source, json.loads(value)) for key, source, value in rows}
 
     def keep(self, name: str, source: str, values: Mapping[str, Any]) -> None:

@@ -9,10 +9,6 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from ml.segmentation.features import PixelFeatures
-from ml.segmentation.sizes import work_size
-from ml.segmentation.store import PyramidStore
-
 from backend.casualties import Casualties
 from backend.courses.base import Progress
 from backend.embedding.room import RETRY_BROKEN_AFTER
@@ -23,6 +19,9 @@ from backend.segmentation.memory import Memory
 from backend.snapshot import SnapshotStore
 from ml.embedders.stream import in_order, worker_threads
 from ml.images import ImageError, ImageLimits, decode_reduced, upright_size
+from ml.segmentation.features import PixelFeatures
+from ml.segmentation.sizes import work_size
+from ml.segmentation.store import PyramidStore
 from ml.vectors import content_key
 
 log = logging.getLogger(__name__)
@@ -176,7 +175,9 @@ class _Intake:
             return [(uri, "its file is another one than when it was embedded")]
         try:
             width, height = upright_size(data, limits=room.limits)
-            image, _ = decode_reduced(data, limits=room.limits, side=min(work_size(height, width, room.features.side)))
+            image, _ = decode_reduced(
+                data, limits=room.limits, side=min(work_size(height, width, room.features.side))
+            )
         except ImageError as error:
             return [(uri, str(error))]
         room.pyramids.put(key, room.features.extract(image, (height, width)))

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
-from ml.segmentation.probe import PixelProbe
 
 from backend.labelstudio.kind import Kind
 from backend.labelstudio.segmentation import SegmentationKind
@@ -14,6 +13,7 @@ from backend.registry import Version
 from backend.segmentation.drawing import draw
 from backend.segmentation.places import open_pyramids
 from backend.settings import Settings
+from ml.segmentation.pixel_head import PixelProbe
 
 
 class PixelAnswers:

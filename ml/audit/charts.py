@@ -92,8 +92,13 @@ def reliability(told: Sequence[float], came: Sequence[float], sizes: Sequence[in
     return _svg(_SIDE, _SIDE, "Share of wrong labels against suspicion", Markup("").join(parts))
 
 
-def histogram(counts: Sequence[int], threshold: float) -> Markup:
-    """Draw how many labels have which suspicion in bins of equal width, on a logarithmic scale."""
+def histogram(
+    counts: Sequence[int], threshold: float, *, what: str = "labels", of: str = "suspicion"
+) -> Markup:
+    """Draw how many labels, or what else, have which suspicion in bins of equal width, on a logarithmic scale.
+
+    Bins beyond the threshold are orange.
+    """
     top = np.log1p(max(max(counts, default=0), 1))
 
     parts = []
@@ -109,11 +114,11 @@ def histogram(counts: Sequence[int], threshold: float) -> Markup:
                 _INNER / len(counts) - 2,
                 _SIDE - _EDGE - y,
                 "#d55e00" if inside else "#56b4e9",
-                f"{count} labels with a suspicion from {number / len(counts):.2f} to {(number + 1) / len(counts):.2f}",
+                f"{count} {what} with a {of} from {number / len(counts):.2f} to {(number + 1) / len(counts):.2f}",
             )
         )
-    parts += _axes("suspicion", "labels (logarithmic)", ticks=False)
-    return _svg(_SIDE, _SIDE, "How many labels have which suspicion", Markup("").join(parts))
+    parts += _axes(of, f"{what} (logarithmic)", ticks=False)
+    return _svg(_SIDE, _SIDE, f"How many {what} have which {of}", Markup("").join(parts))
 
 
 def _place(x: float, y: float) -> tuple[float, float]:

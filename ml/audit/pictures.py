@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -21,14 +21,18 @@ _LINE = 21
 _MARGIN = 8
 _QUALITY = 80
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-_GIVEN, _SUGGESTED, _INK, _PAPER = "#b3261e", "#146c43", "#333333", "#ffffff"
+INK = "#333333"
+_GIVEN, _SUGGESTED, _PAPER = "#b3261e", "#146c43", "#ffffff"
 
 
 def data_uri(example: Example) -> str:
     """Return a thumbnail as a data URI, empty where the image cannot be read any more."""
     image = thumbnail(example.path, SIDE)
-    if image is None:
-        return ""
+    return "" if image is None else jpeg_uri(image)
+
+
+def jpeg_uri(image: Image.Image) -> str:
+    """Return a picture as a data URI."""
     file = io.BytesIO()
     image.save(file, "JPEG", quality=_QUALITY, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
@@ -46,22 +50,31 @@ def draw_suspects(found: Findings, rows: Sequence[int], folder: Path) -> int:
         picture = thumbnail(example.path, _DRAWN_SIDE)
         if picture is None:
             continue
-        stem = _UNSAFE.sub("_", Path(example.image).stem).strip("._")[:60] or "image"
-        _captioned(found, row, picture).save(folder / f"{place:04d}-{stem}.png")
+        given, suggested = (str(found.name(int(of[row]))) for of in (found.labels, found.suggestion))
+        lines = {
+            f"given: {given}": _GIVEN,
+            f"suggested: {suggested}": _SUGGESTED,
+            f"suspicion {found.suspicion[row]:.2f}   confidence {found.confidence[row]:.2f}": INK,
+            example.image: INK,
+        }
+        captioned(picture, lines).save(folder / f"{place:04d}-{plain_stem(example.image)}.png")
         drawn += 1
     return drawn
 
 
-def _captioned(found: Findings, row: int, picture: Image.Image) -> Image.Image:
+def plain_stem(name: str) -> str:
+    """Return what is plain in a file's name, without its folders and extension."""
+    return _UNSAFE.sub("_", Path(name).stem).strip("._")[:60] or "image"
+
+
+def captioned(picture: Image.Image, lines: Mapping[str, str]) -> Image.Image:
+    """Return a picture with lines below it, each in a colour and cut to fit."""
     font = ImageFont.load_default(_TEXT)
-    given, suggested = (str(found.name(int(of[row]))) for of in (found.labels, found.suggestion))
-    scores = f"suspicion {found.suspicion[row]:.2f}   confidence {found.confidence[row]:.2f}"
-    lines = [f"given: {given}", f"suggested: {suggested}", scores, found.examples[row].image]
     width = max(picture.width, _DRAWN_SIDE) + 2 * _MARGIN
     canvas = Image.new("RGB", (width, picture.height + 3 * _MARGIN + _LINE * len(lines)), _PAPER)
     canvas.paste(picture, ((width - picture.width) // 2, _MARGIN))
     pen = ImageDraw.Draw(canvas)
-    for number, (line, colour) in enumerate(zip(lines, (_GIVEN, _SUGGESTED, _INK, _INK), strict=True)):
+    for number, (line, colour) in enumerate(lines.items()):
         place = (_MARGIN, picture.height + 2 * _MARGIN + number * _LINE)
         pen.text(place, _fitted(line, font, width - 2 * _MARGIN), colour, font)
     return canvas

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from ml.datasets.example import Dataset, DatasetError
 from ml.datasets.place import refuse_overwrite
 
 CORRECTED_LABELS = "corrected_labels.jsonl"
+_OVER = "the audit of {} would be written over it: choose another --out"
 
 
 @dataclass(frozen=True)
@@ -50,18 +52,9 @@ class Places:
         DatasetError
             If the dataset itself is where the audit is to be written.
         """
-        folder, corrected = self.folder.resolve(), self.corrected.resolve()
-        source = dataset.source.resolve()
-        images = (one.path.resolve() for one in dataset if one.path) if folder.exists() else ()
-        if (
-            source == corrected
-            or source.is_relative_to(folder)
-            or any(p.is_relative_to(folder) for p in images)
-        ):
-            raise DatasetError(
-                f"the audit of {dataset.source} would be written over it: choose another --out"
-            )
-        refuse_overwrite(self.folder, force=force)
+        if dataset.source.resolve() == self.corrected.resolve():
+            raise DatasetError(_OVER.format(dataset.source))
+        self.check_folder(dataset.source, (one.path for one in dataset), force=force)
         if not self.inside and self.corrected.exists() and not self.folder.exists():
             others = sorted(path.name for path in self.folder.parent.glob("*-audit") if path.is_dir())
             raise FileExistsError(
@@ -69,3 +62,17 @@ class Places:
                 f"{dataset.source}, which has no folder {self.folder.name} yet: choose an --out for this one"
             )
         refuse_overwrite(self.corrected, force=force)
+
+    def check_folder(self, source: Path, images: Iterable[Path | None], *, force: bool) -> None:
+        """The same of the folder alone.
+
+        Raises
+        ------
+        FileExistsError, DatasetError
+            As `check`.
+        """
+        folder = self.folder.resolve()
+        files = (path.resolve() for path in images if path) if folder.exists() else ()
+        if source.resolve().is_relative_to(folder) or any(file.is_relative_to(folder) for file in files):
+            raise DatasetError(_OVER.format(source))
+        refuse_overwrite(self.folder, force=force)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -12,9 +13,6 @@ from ml.audit.findings import CORRECTED, SUSPECT, Findings
 
 def write_report(found: Findings, path: Path, *, title: str, embedder: str, plane: str, seed: int) -> None:
     """Write the report.
-
-    Every word that comes from the dataset is escaped (Jinja2's autoescape), and the page forbids itself, by a
-    Content-Security-Policy, to run or load anything.
 
     Parameters
     ----------
@@ -29,16 +27,9 @@ def write_report(found: Findings, path: Path, *, title: str, embedder: str, plan
     seed : int
         Of the map and its sample.
     """
-    environment = Environment(
-        loader=PackageLoader("ml.audit", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["count"] = lambda value: f"{value:,}"
-    environment.filters["chance"] = _chance
-    text = environment.get_template("report.html").render(
+    render(
+        "report.html",
+        path,
         title=title,
         embedder=embedder,
         found=found,
@@ -53,9 +44,26 @@ def write_report(found: Findings, path: Path, *, title: str, embedder: str, plan
         strangers=sections.strangers(found),
         faults=sections.faults(found),
         anomalies=sections.anomalies(found),
-        left_out=sections.left_out(found),
+        left_out=sections.left_out(found.problems),
     )
-    path.write_text(text, encoding="utf-8")
+
+
+def render(template: str, path: Path, **values: Any) -> None:
+    """Write a page of one of the templates here.
+
+    Every word that comes from the dataset is escaped (Jinja2's autoescape), and the page forbids itself, by a
+    Content-Security-Policy, to run or load anything.
+    """
+    environment = Environment(
+        loader=PackageLoader("ml.audit", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["count"] = lambda value: f"{value:,}"
+    environment.filters["chance"] = _chance
+    path.write_text(environment.get_template(template).render(**values), encoding="utf-8")
 
 
 def _chance(value: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ from ml.audit.findings import CORRECTED, SUSPECT, Findings
 from ml.audit.pictures import data_uri
 from ml.audit.plane import place_on_plane
 from ml.audit.statistics import STATISTICS
-from ml.datasets.example import Example
+from ml.datasets.example import Example, Problem
+from ml.survey import members_of
 from ml.suspicion.reasons import TOO_FEW
 
 SHOWN = {SUSPECT: 60, CORRECTED: 36}
@@ -170,9 +171,7 @@ def plane(found: Findings, method: str, *, seed: int) -> dict[str, Any]:
 def duplicates(found: Findings) -> dict[str, Any]:
     """Return groups of near-duplicates, those whose labels differ first, then the largest."""
     groups = found.survey.groups
-    order = np.argsort(groups, kind="stable")
-    starts = np.flatnonzero(np.append(True, np.diff(groups[order]) != 0))
-    members = [rows for rows in np.split(order, starts[1:]) if len(rows) > 1]
+    members = members_of(groups)
     differ = [len({int(label) for label in found.labels[rows] if label >= 0}) > 1 for rows in members]
     ranked = sorted(range(len(members)), key=lambda one: (not differ[one], -len(members[one]), one))
     shown = [
@@ -210,10 +209,10 @@ def anomalies(found: Findings) -> list[tuple[str, int]]:
     return [(name, counts[name]) for name in STATISTICS if counts[name]]
 
 
-def left_out(found: Findings) -> dict[str, Any]:
+def left_out(problems: Sequence[Problem]) -> dict[str, Any]:
     """Return what could not be used."""
-    lines = [short(str(problem), 300) for problem in found.problems[:_LEFT_OUT]]
-    return {"count": len(found.problems), "lines": lines}
+    lines = [short(str(problem), 300) for problem in problems[:_LEFT_OUT]]
+    return {"count": len(problems), "lines": lines}
 
 
 def short(text: str, most: int = _LONG) -> str:

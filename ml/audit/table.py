@@ -41,7 +41,10 @@ def columns_of(found: Findings) -> dict[str, list[Any]]:
 
 def write_csv(columns: dict[str, list[Any]], path: Path) -> None:
     """Write the table; no cell is one that a spreadsheet runs (`ml.datasets.cells`)."""
-    columns = columns | {"anomalies": [", ".join(names) for names in columns["anomalies"]]}
+    columns = {
+        name: [", ".join(one) if isinstance(one, list) else one for one in values]
+        for name, values in columns.items()
+    }
     # numbers are no formulas, and are most of the cells
     safe = [
         list(map(cell, values)) if any(isinstance(one, str) for one in values) else values

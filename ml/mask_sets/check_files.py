@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,10 @@ _MOST_BARS = 60
 def write_check(checked: Checked, out: Path) -> None:
     """Write the files into a new folder."""
     out.mkdir()
-    _table(
+    write_table(
         out / FAULTS, ("kind", "where", "what"), ((one.kind, one.where, one.what) for one in checked.faults)
     )
-    _table(
+    write_table(
         out / CLASSES,
         ("class", "part", "pixels", "share_of_pixels", "images", "share_of_images"),
         (
@@ -33,11 +34,12 @@ def write_check(checked: Checked, out: Path) -> None:
     _draw(checked, out / PICTURE)
 
 
-def _table(path: Path, columns: tuple[str, ...], rows: object) -> None:
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table as CSV."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows([cell(value) for value in row] for row in rows)  # type: ignore[attr-defined]
+        writer.writerows([cell(value) for value in row] for row in rows)
 
 
 def _draw(checked: Checked, path: Path) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from ml.datasets.example import DatasetError, Problem
+from ml.datasets.example import DatasetError, Example, Problem
 from ml.datasets.find import list_images
-from ml.datasets.folders import folder_name
+from ml.datasets.folders import file_name, folder_name
 from ml.mask_sets.options import MaskReadOptions, MaskWriteOptions
 from ml.mask_sets.scene import MaskSet, Scene
 from ml.mask_sets.writing import Written
@@ -96,12 +96,14 @@ class PairFolders:
                 written.problems.append(Problem(scene.where, what))
                 continue
             part = folder_name(scene.split) if scene.split else "train" if self.parts else ""
-            name = _free_name(scene.path.stem, part, taken)
-            image = out / self.image_folder / part / (name + scene.path.suffix.lower())
+            data = scene.path.read_bytes()
+            own = Path(file_name(Example(scene.name, None), data)) if scene.name else scene.path
+            name = _free_name(own.stem, part, taken)
+            image = out / self.image_folder / part / (name + own.suffix.lower())
             place = out / self.mask_folder / part / f"{name}.png"
             for one in (image, place):
                 one.parent.mkdir(parents=True, exist_ok=True)
-            image.write_bytes(scene.path.read_bytes())
+            image.write_bytes(data)
             place.write_bytes(write_png(mask))
             written.done(scene, mask, mask)
         out.mkdir(exist_ok=True)

@@ -67,7 +67,7 @@ class LabelStudioMasks:
         between = "["
         with out.open("w", encoding="utf-8") as file:
             for scene, mask in written.masks(found):
-                regions = self._regions(mask, found, options)
+                regions = self.regions(mask, found.classes, options.tolerance)
                 uri = served_uri(Example(scene.image, None, scene.path, scene.where), options.document_root)
                 data = {IMAGE: uri} | ({"split": scene.split} if scene.split else {})
                 task = {"data": data, "annotations": [{"result": regions}]}
@@ -76,10 +76,11 @@ class LabelStudioMasks:
                 written.done(scene, mask, paint(regions, found.classes, (mask.shape[0], mask.shape[1])))
             file.write("]\n" if written.count else "[]\n")
 
-    def _regions(self, mask: np.ndarray, found: MaskSet, options: MaskWriteOptions) -> list[dict[str, Any]]:
+    def regions(self, mask: np.ndarray, classes: MaskClasses, tolerance: float) -> list[dict[str, Any]]:
+        """Return a mask as a result for the `label_config`."""
         if self.kind == "brush":
-            return brush_regions(mask, found.classes, self.kind, IMAGE)
-        return polygon_regions(mask, found.classes, self.kind, IMAGE, tolerance=options.tolerance)
+            return brush_regions(mask, classes, self.kind, IMAGE)
+        return polygon_regions(mask, classes, self.kind, IMAGE, tolerance=tolerance)
 
     def label_config(self, classes: Iterable[str]) -> str:
         """Return the label config that the tasks written here belong to."""

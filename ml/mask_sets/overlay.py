@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -78,6 +80,11 @@ def with_legend(image: Image.Image, mask: np.ndarray, classes: MaskClasses) -> I
         for count, number in sorted(zip(counts.tolist(), numbers.tolist(), strict=True), reverse=True)
         if number == classes.ignore or not (classes.implied and number == 0)
     ]
+    return with_names(image, names, classes)
+
+
+def with_names(image: Image.Image, names: Sequence[tuple[int, str]], classes: MaskClasses) -> Image.Image:
+    """Return an image with texts below it, each beside the colour of a class's number."""
     font = ImageFont.load_default(11)
     places, x, y = [], 4, 0
     for number, text in names:
@@ -91,10 +98,15 @@ def with_legend(image: Image.Image, mask: np.ndarray, classes: MaskClasses) -> I
     draw = ImageDraw.Draw(sheet)
     for number, text, left, below in places:
         top = image.height + below + 4
-        colour = tuple(_colours(np.array([[number]]), classes)[0, 0].tolist())
-        draw.rectangle((left, top, left + _BOX, top + _BOX), fill=colour, outline=_INK)
+        draw.rectangle((left, top, left + _BOX, top + _BOX), fill=colour_of(number, classes), outline=_INK)
         draw.text((left + _BOX + 5, top - 1), text, fill=_INK, font=font)
     return sheet
+
+
+def colour_of(number: int, classes: MaskClasses) -> tuple[int, int, int]:
+    """Return the colour of a class, or of what is ignored, in pictures of masks."""
+    red, green, blue = _colours(np.array([[number]]), classes)[0, 0].tolist()
+    return red, green, blue
 
 
 def _colours(mask: np.ndarray, classes: MaskClasses) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ml.datasets.example import Problem
+from ml.datasets.example import DatasetError, Problem
 from ml.images import ImageLimits, upright_size
 from ml.masks import MaskError
 from ml.masks.classes import MaskClasses
@@ -32,6 +32,8 @@ class Scene:
         ``train``, ``val``, ``test`` or another part of the set; empty without parts.
     where : str
         The place in the source, for messages.
+    name : str
+        What the image is called where its file has no name of its own, as in a cache; empty: as its file.
     """
 
     image: str
@@ -39,6 +41,7 @@ class Scene:
     path: Path | None = None
     split: str = ""
     where: str = ""
+    name: str = ""
 
     def size(self) -> tuple[int, int] | None:
         """Return height and width of the image, upright; None where it is not on this machine.
@@ -106,6 +109,21 @@ class MaskSet:
                 f"the mask has numbers of no class: {numbers}; there are {len(self.classes.names)} classes"
             )
         return mask.astype(self.classes.dtype, copy=False)
+
+
+def of_part(found: MaskSet, part: str) -> list[Scene]:
+    """Return the scenes of one part of a set, all without a name.
+
+    Raises
+    ------
+    DatasetError
+        If it has no such part.
+    """
+    chosen = [scene for scene in found if not part or scene.split == part]
+    if not chosen:
+        there = ", ".join(sorted({one.split for one in found} - {""})) or "none"
+        raise DatasetError(f"{found.source} has no part {part!r}; there are {there}")
+    return chosen
 
 
 def describe(shape: tuple[int, ...]) -> str:

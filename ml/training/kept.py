@@ -87,7 +87,7 @@ class KeptRun(ABC, Generic[T]):
     def finish(self, history: Sequence[dict[str, Any]]) -> None:
         """Draw the whole course, and remove what only an unfinished run needs."""
         self.draw(history)
-        for path in self.path.glob(f"{self.images.stem}.*npy"):
+        for path in self.path.glob(f"{self.images.stem}.*"):
             path.unlink()
 
     def write(self, name: str, text: str) -> None:

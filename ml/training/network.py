@@ -172,7 +172,10 @@ def make_network(
             raise WeightsUnavailable(
                 f"timm has no pretrained weights for {name}: set Model.weights to scratch, or to a checkpoint's path"
             )
-        require_weights(name, config)
+        try:
+            require_weights(name, config)
+        except WeightsUnavailable as error:
+            raise WeightsUnavailable(f"{error}; in a training: --weights PATH, or Model.weights") from error
     network = _create(name, {**options, "pretrained": pretrained}, size)
     if model.weights not in ("pretrained", "scratch") and with_weights:
         load_backbone(network, name, Path(model.weights))

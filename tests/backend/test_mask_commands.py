@@ -65,7 +65,7 @@ def test_overlay_draws_each_or_all(tmp_path: Path) -> None:
     assert Image.open(tmp_path / "sheet.png").width > 600
     code, said = lineup("overlay", folder, "--out", tmp_path / "none", "--part", "other")
     assert code == 1
-    assert "has no part 'other': train, val" in said
+    assert "has no part 'other'; there are train, val" in said
     (folder / "labels" / "val" / "0.png").write_bytes(b"nothing")
     code, said = lineup("overlay", folder, "--out", tmp_path / "none")
     assert code == 1

@@ -10,6 +10,7 @@ from backend.cli import app
 
 COMMANDS = (
     "audit", "check", "clean", "convert", "evaluate", "overlay", "predict", "propagate", "select", "split", "train",
+    "segment train", "segment eval", "segment predict",
 )  # fmt: skip
 # in this order, each with the same help everywhere; some mean more in a command
 SHARED = (
@@ -18,12 +19,14 @@ SHARED = (
 )  # fmt: skip
 OWN_HELP = {
     ("select", "--images"), ("propagate", "--images"), ("audit", "--seed"), ("train", "--seed"), ("train", "--force"),
-    ("check", "--backbone"), ("check", "--from"), ("overlay", "--from"),
+    ("check", "--backbone"), ("check", "--from"), ("overlay", "--from"), ("segment train", "--seed"),
+    ("segment train", "--from"), ("segment eval", "--from"), ("segment predict", "--from"),
 }  # fmt: skip
 
 
 def test_shared_options_have_one_name_help_and_order() -> None:
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    commands = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    commands |= {f"segment {name}": one for name, one in commands["segment"].commands.items()}
     helps: dict[str, set[str]] = defaultdict(set)
     for name in COMMANDS:
         found = []

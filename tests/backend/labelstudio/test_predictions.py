@@ -1,9 +1,13 @@
+import json
+from functools import partial
+
 import pytest
 
 from backend.labelstudio import predictions as predictions_module
 from backend.labelstudio.errors import LabelStudioError
 from backend.labelstudio.predictions import (
     Prediction,
+    batches,
     delete_predictions,
     delete_version,
     import_predictions,
@@ -17,6 +21,37 @@ from tests.backend.labelstudio.projects import CONFIG, MANY, choice, choices, ma
 
 def predictions(ids, version="v1", label="cat"):
     return [Prediction(task, choice(label), number / 100, version) for number, task in enumerate(ids)]
+
+
+class TestBatches:
+    def made_late(self, n, size):
+        made = []
+
+        def make(number):
+            made.append(number)
+            return [{"value": {"rle": [7] * size}}]
+
+        late = [Prediction(task, partial(make, task), 0.5, "v1") for task in range(n)]
+        return late, made
+
+    def test_results_are_made_a_batch_at_a_time(self):
+        late, made = self.made_late(7, 1000)
+        size = len(json.dumps(late[0].body()))
+        made.clear()
+        parts = batches(late, most_bytes=3 * size + 10)
+        assert [p.task for p in next(parts)] == [0, 1, 2]
+        assert made == [0, 1, 2, 3]  # one more tells that it is full
+        assert [[p.task for p in part] for part in parts] == [[3, 4, 5], [6]]
+        assert made == list(range(7))
+
+    def test_one_that_is_too_large_goes_alone(self):
+        late, _ = self.made_late(3, 1000)
+        assert [len(part) for part in batches(late, most_bytes=10)] == [1, 1, 1]
+
+    def test_results_that_are_there_go_in_one(self):
+        [part] = batches(predictions(range(3000)), most_bytes=1000)
+        assert part == predictions(range(3000))
+        assert list(batches([])) == []
 
 
 class TestReal:

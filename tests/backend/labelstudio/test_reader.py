@@ -8,6 +8,8 @@ from backend.labelstudio.errors import LabelStudioError
 from backend.labelstudio.fields import write_fields
 from backend.labelstudio.predictions import Prediction, import_predictions
 from backend.labelstudio.targets import UNTOUCHED, marked_ground_truth
+from backend.packed import pack
+from tests.backend.labelstudio.mask_projects import BRUSH, blobs, mask_kind
 from tests.backend.labelstudio.projects import CONFIG, annotate, choice, make_project
 
 
@@ -63,6 +65,23 @@ class TestReal:
         seen += [task.id for page in pages for task in page]
         assert seen == ids
         assert reader.read_task_ids(live, project) == set(ids[1:])
+
+    def test_pages_of_masks_are_small_and_grow_again(self, label_studio, live, monkeypatch):
+        project = label_studio.create_project("reader masks", BRUSH)
+        drawn = mask_kind(BRUSH).result(blobs((60, 80), 1), 1)
+        images = [{"data": {"image": f"{number}.png"}} for number in range(32)]
+        for task in images[:16]:
+            task["annotations"] = [{"result": drawn}]
+        ids = label_studio.import_tasks(project, images)
+        size = pack(drawn).size
+        assert size == sum(len(region["value"]["rle"]) for region in drawn)
+        monkeypatch.setattr(reader, "FIRST_PAGE", 6)
+        monkeypatch.setattr(reader, "MASK_BYTES", 3 * size)
+        pages = list(reader.read_tasks(live, project))
+        assert [len(page) for page in pages] == [6, 3, 3, 3, 3, 6, 8]
+        tasks = [task for page in pages for task in page]
+        assert [task.id for task in tasks] == ids
+        assert all(task.annotations[0].result == pack(drawn) for task in tasks[:16])
 
     def test_imported_annotations_come_as_untouched_ground_truth(self, label_studio, live):
         project = label_studio.create_project("reader imported", CONFIG)

@@ -1,0 +1,1 @@
+"""UNet (Ronneberger et al., MICCAI 2015) on timm's encoders, trained end to end on masks."""

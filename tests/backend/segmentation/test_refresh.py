@@ -1,0 +1,196 @@
+"""Refreshes of projects of masks against a real Label Studio: what people see afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+
+from backend.labelstudio.segmentation import is_suspect
+from backend.predict import Predictor
+from backend.refresh import Refresher
+from backend.registry import UNTRAINED
+from backend.segmentation import pixels
+from ml.segmentation.sizes import shrink_mask
+from tests.backend.segmentation.shapes import CLASSES, SIDE, ShapesBench, config, dice, picture, scene, uri
+
+Make = Callable[..., ShapesBench]
+
+
+def without(number: int, gone: int) -> np.ndarray:
+    """Return the mask of a scene without one of its things."""
+    mask = scene(number).copy()
+    mask[mask == gone] = 0
+    return mask
+
+
+def test_masks_are_learned_and_come_back_as_predictions(shapes: Make) -> None:
+    b = shapes()
+    result = b.refresh("connect")
+    assert result.version.startswith("segmentation-1-")
+    assert (result.tasks, result.labels, result.note) == (16, 10, None)
+    assert result.accuracy is not None
+    assert result.accuracy > 0.8, "the colours tell the classes"
+    assert result.stop is None
+    b.idle()
+    assert b.info()["model_version"] == result.version
+    for number in (10, 13, 15):
+        found = b.predicted(number)
+        assert {region["type"] for region in found} == {"brushlabels"}
+        assert dice(b.mask(found), scene(number)) > 0.8
+        shown = b.shown(number)
+        assert 0 < shown["priority"] < 1
+        assert shown["suspicion"] == 0
+        assert "disc" in shown["suggestion"]
+        assert "square" in shown["suggestion"]
+        assert 0.5 < shown["confidence"] <= 1
+    manifest = b.state().registry.manifest(result.version)
+    assert manifest["classes"] == list(CLASSES)
+    assert manifest["labels_by_class"][1:] == [10, 10]
+    assert manifest["masks"] == 10
+
+
+def test_a_damaged_mask_is_the_first_suspect_and_shows_where(shapes: Make) -> None:
+    b = shapes(count=24, drawn=20, masks={7: without(7, 1)})
+    b.refresh("connect")
+    b.idle()
+    suspicion = {number: b.shown(number)["suspicion"] for number in range(20)}
+    shown = b.shown(7)
+    assert shown["suspicion"] == max(suspicion.values()) > 0.5
+    assert sum(value >= 0.5 for value in suspicion.values()) <= 3
+    assert shown["reason"] == "object missing"
+    assert "disc" in shown["suggestion"]
+    pointed = [region for region in b.predicted(7) if is_suspect(region)]
+    assert pointed
+    assert pointed[0]["meta"]["text"] == ["object missing"]
+    assert dice(b.mask(b.predicted(7)), scene(7)) > 0.8, "the region is no part of the mask"
+    assert not any(is_suspect(region) for region in b.predicted(21))
+    judged = b.state().store.judged()
+    assert set(judged) == set(b.tasks[:20])
+    assert judged[b.tasks[7]].findings["dice"] == min(one.findings["dice"] for one in judged.values())
+
+
+def test_the_same_again_learns_and_writes_nothing(shapes: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    b = shapes()
+    first = b.refresh("connect")
+    b.idle()
+    fit = Mock(side_effect=AssertionError("there is nothing new to learn"))
+    monkeypatch.setattr("backend.segmentation.learning.fit_probe", fit)
+    again = b.refresh("full")
+    assert (again.version, again.learned) == (first.version, False)
+    assert again.written == {"predictions": 0, "fields": 0}
+    b.refresher = Refresher(b.settings)  # another process
+    later = b.refresh("full")
+    assert (later.version, later.learned) == (first.version, False)
+    assert later.written == {"predictions": 0, "fields": 0}
+
+
+def test_one_more_mask_is_a_new_version(shapes: Make) -> None:
+    b = shapes()
+    first = b.refresh("connect")
+    b.draw(12)
+    second = b.refresh("ANNOTATION_CREATED")
+    assert second.learned
+    assert (first.labels, second.labels) == (10, 11)
+    assert second.version.startswith("segmentation-2-")
+
+
+def test_without_two_masks_the_queue_goes_by_the_images(shapes: Make) -> None:
+    b = shapes(drawn=1)
+    result = b.refresh("connect")
+    assert result.version == UNTRAINED
+    assert result.note
+    assert b.shown(5)["priority"] > 0
+    assert b.shown(5)["suggestion"] == ""
+
+
+def test_a_changed_config_is_learned_anew(shapes: Make) -> None:
+    b = shapes()
+    first = b.refresh("connect")
+    b.label_config = config(labels='<Label value="disc"/><Label value="square"/><Label value="third"/>')
+    b.server.api("PATCH", f"/api/projects/{b.project}/", {"label_config": b.label_config})
+    second = b.refresh()
+    assert second.learned
+    assert second.version != first.version
+    assert b.state().registry.manifest(second.version)["classes"] == [*CLASSES, "third"]
+    b.idle()
+    assert dice(b.mask(b.predicted(14)), scene(14)) > 0.8
+
+
+def test_predict_answers_with_a_mask(shapes: Make) -> None:
+    b = shapes()
+    version = b.refresh("connect").version
+    predictor = Predictor(b.settings, lambda *_: None)
+    try:
+        known = {"id": b.tasks[11], "data": b.task(11)["data"]}
+        new = {"id": 10**6, "data": {"image": uri(picture(500))}}
+        broken = {"id": 10**6 + 1, "data": {"image": "data:image/png;base64,AAAA"}}
+        answers = predictor.predict(b.project, [known, new, broken], b.label_config)
+    finally:
+        predictor.close()
+    assert [answer["model_version"] for answer in answers] == [version] * 3
+    assert dice(b.mask(answers[0]["result"]), scene(11)) > 0.8
+    assert dice(b.mask(answers[1]["result"]), scene(500)) > 0.8
+    assert answers[2]["result"] == []
+
+
+def test_a_broken_image_and_a_broken_region_cost_one_task_each(shapes: Make) -> None:
+    b = shapes(uris={3: "data:image/png;base64,AAAA", 14: "data:image/png;base64,AAAA"})
+    regions = b.kind.result(scene(12), 1.0)
+    regions[0]["value"]["rle"] = regions[0]["value"]["rle"][:10]
+    b.annotate(12, regions)
+    turned = b.kind.result(np.zeros((SIDE // 2, SIDE), np.uint8) + 1, 1.0)
+    b.annotate(13, turned)  # drawn on an image of another shape
+    result = b.refresh("connect")
+    assert result.learned
+    assert b.state().registry.manifest(result.version)["masks"] == 9
+    assert b.shown(3)["reason"] == "image unreadable"
+    assert b.shown(14)["priority"] == 0
+    b.idle()
+    assert b.predicted(14) == []
+    assert dice(b.mask(b.predicted(15)), scene(15)) > 0.8
+
+
+@pytest.mark.parametrize("step", ["pixels", "masks", "learn", "judge", "predict", "switch"])
+def test_a_kill_between_steps_is_made_good(shapes: Make, step: str) -> None:
+    b = shapes()
+
+    class Killed(Exception):
+        pass
+
+    def progress(name: str, done: int, total: int) -> None:
+        if name == step:
+            raise Killed
+
+    with pytest.raises(Killed):
+        b.refresh("connect", progress=progress)
+    b.refresher = Refresher(b.settings)
+    result = b.refresh("poll")
+    assert result.version.startswith("segmentation-1-")
+    b.idle()
+    assert dice(b.mask(b.predicted(15)), scene(15)) > 0.8
+    assert b.versions() == {result.version: 16}
+
+
+def test_polygons_are_learned_and_predicted(shapes: Make) -> None:
+    b = shapes(tag="PolygonLabels")
+    result = b.refresh("connect")
+    assert result.accuracy is not None
+    assert result.accuracy > 0.8
+    b.idle()
+    found = b.predicted(12)
+    assert {region["type"] for region in found} == {"polygonlabels"}
+    assert dice(b.mask(found), scene(12)) > 0.75
+
+
+def test_features_and_masks_are_made_once(shapes: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    b = shapes()
+    b.refresh("connect")
+    b.draw(12)
+    decoded = Mock(side_effect=shrink_mask)
+    monkeypatch.setattr(pixels, "decode_reduced", Mock(side_effect=AssertionError("the features are there")))
+    monkeypatch.setattr("backend.segmentation.labels.shrink_mask", decoded)
+    assert b.refresh("ANNOTATION_CREATED").learned
+    assert decoded.call_count == 1
