@@ -41,8 +41,6 @@ class HandMadeFeatures:
         levels = []
         for _ in range(_SCALES):
             levels.append(Level.quantised(np.concatenate([colours, _texture(colours)], axis=2), place))
-            if min(colours.shape[:2]) < 4:
-                break
             colours = gaussian_filter(colours, (_BLUR, _BLUR, 0))[::2, ::2]
             place = place * [1, 2]  # the first of two cells is kept, where it is
         return Pyramid(full, tuple(levels))

@@ -7,11 +7,16 @@ from typing import Any
 
 from ml.suspicion.choices import judge
 from ml.suspicion.judgement import Judgement, MultiJudgement
+from ml.suspicion.masks.judge import MaskJudgement, judge_masks
 from ml.suspicion.multilabel import judge_multilabel
 
-__all__ = ["JUDGES", "Judgement", "MultiJudgement", "make_judge"]
+__all__ = ["JUDGES", "Judgement", "MaskJudgement", "MultiJudgement", "make_judge"]
 
-JUDGES: dict[str, Callable[..., Any]] = {"choices": judge, "multilabel": judge_multilabel}
+JUDGES: dict[str, Callable[..., Any]] = {
+    "choices": judge,
+    "multilabel": judge_multilabel,
+    "segmentation": judge_masks,
+}
 
 
 def make_judge(kind: str) -> Callable[..., Any]:

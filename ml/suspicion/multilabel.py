@@ -95,7 +95,7 @@ def judge_multilabel(
     suggestion, sure = likely_sets(probs)
     unseen = None
     if folds is not None:
-        unseen = _unseen(labels, np.asarray(folds))
+        unseen = find_unseen(labels, np.asarray(folds))
         suspicion[unseen] = np.minimum(suspicion[unseen], np.nextafter(EVEN, 0.0))
     _, sets = np.unique(labels, axis=0, return_inverse=True)
     sets = sets.reshape(-1)
@@ -196,8 +196,8 @@ def _cleanlab(labels: np.ndarray, probs: np.ndarray, method: str) -> np.ndarray:
     return -logit(quality[:n])
 
 
-def _unseen(labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Mask of rows with a class that occurs in their own fold only."""
+def find_unseen(labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Return which sets, bool of shape (n, K), have a class that occurs in their own fold only; shape (n,)."""
     inside = np.stack([labels[folds == fold].sum(axis=0) for fold in range(int(folds.max()) + 1)])
     alone = inside == inside.sum(axis=0)
     unseen: np.ndarray = (labels & alone[folds]).any(axis=1)

@@ -51,6 +51,7 @@ def choose_reasons(
     outlier: np.ndarray | None = None,
     image: list[str] | None = None,
     groups: np.ndarray | None = None,
+    model: list[str] | None = None,
 ) -> list[str]:
     """Return one reason a row, or ``''``.
 
@@ -70,11 +71,17 @@ def choose_reasons(
         Scores of `ml.outliers`.
     image : list of str, length n, optional
         Of `ml.quality.judge_images`.
+    model : list of str, length n, optional
+        What the model has against each row, where it can tell. Default: that it disagrees.
     """
     reason = np.full(len(suspect), "", dtype=object)
 
     def give(name: str, rows: np.ndarray) -> None:
         reason[rows & (reason == "")] = name
+
+    def give_each(names: list[str], rows: np.ndarray) -> None:
+        free = rows & (reason == "")
+        reason[free] = np.array(names, dtype=object)[free]
 
     if unseen is not None:
         give(TOO_FEW, unseen)
@@ -86,11 +93,11 @@ def choose_reasons(
     if neighbour_label is not None and neighbour_support is not None and labels is not None:
         against = (neighbour_label != labels) & (neighbour_support < _SUPPORT)
     give(NEIGHBOURS, suspect & against & ~disagrees)
+    if model is not None:
+        give_each(model, suspect)
     give(DISAGREES, suspect)
     if image is not None:
-        named = np.array(image, dtype=object)
-        free = reason == ""
-        reason[free] = named[free]
+        give_each(image, np.ones(len(suspect), dtype=bool))
     if outlier is not None:
         give(OUTLIER, np.asarray(outlier) >= _OUT)
     if groups is not None:
