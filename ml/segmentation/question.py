@@ -10,11 +10,11 @@ _NOTHING_KNOWN = 0.5
 def question(margins: np.ndarray) -> np.ndarray:
     """Return how sure a prediction is of the objects in each image as a question of yes or no, shape (n, 2).
 
-    Strategies work on a row of class probabilities an image, and a mask has one a pixel. The margin between two answers is
-    made that of the pixels, pooled over the predicted objects: so every strategy works on masks, those that look at
-    vectors and at what is labelled too. Of the pooled measures the mean margin went best with Dice on CamVid's street
-    scenes: rank correlation 0.36 with what was wrong, entropy 0.36, the object in most doubt 0.19, and the mean over all
-    pixels 0.07, as it is drowned by roads and skies.
+    Strategies work on a row of class probabilities an image, and a mask has one a pixel. The margin between two answers
+    is made that of the pixels, pooled over the predicted objects: so every strategy works on masks, those that look at
+    vectors and at what is labelled too. Of the pooled measures the mean margin went best with Dice on CamVid's
+    street scenes: rank correlation 0.36 with what was wrong, entropy 0.36, the object in most doubt 0.19, and the mean
+    over all pixels 0.07, as it is drowned by roads and skies.
 
     Parameters
     ----------
