@@ -237,7 +237,9 @@ class Refresher:
             result.stop = course.stop(lesson, learned, seed=_seed(version))
         elif version:
             result.stop = version.manifest.get("stop")
-        outcome = Outcome(version_id, lineup, _predictions(version_id, lesson, learned, lineup))
+        outcome = Outcome(
+            version_id, lineup, _predictions(version_id, lesson, learned, lineup, self.settings.head_size)
+        )
         result.version, result.suspects = outcome.version, lineup.suspects
         result.tasks, result.labels = len(targets.ids), int(targets.labelled.sum())
         result.accuracy, result.note = learned.accuracy, learned.why_not or lesson.parts.embedder.note
@@ -368,10 +370,12 @@ def _seed(version: Version) -> int:
     return int(version.manifest["digest"][:8], 16)
 
 
-def _predictions(version: str, lesson: Lesson, learned: Learned, lineup: Lineup) -> list[Prediction]:
+def _predictions(
+    version: str, lesson: Lesson, learned: Learned, lineup: Lineup, head: int
+) -> list[Prediction]:
     rows = np.flatnonzero(lesson.embedded.ok)
     predictions = {}
     for task_id, result in zip(lesson.targets.ids[rows].tolist(), learned.results(rows), strict=True):
         score = stream_score(lineup.rows[task_id].priority)
         predictions[task_id] = Prediction(task_id, result, score, version)
-    return order_predictions(lineup.queue, predictions)
+    return order_predictions(lineup, predictions, head)
