@@ -2,7 +2,7 @@
 
 ``python -m benchmarks mask_suspicion --data DIR --weights FILE``. Street scenes in five classes, of which a share of
 the masks is damaged in five ways; the pixel probe learns from the damaged masks and predicts each out of sample. What
-was chosen in the judging was chosen on other scenes (the part ``train``) and other lots.
+orders the masks was chosen on other scenes (the part ``train``) and other lots.
 """
 
 from __future__ import annotations

@@ -44,18 +44,16 @@ def move_boundary(view: View, piece: Piece, number: int) -> tuple[Piece, float] 
     """
     side = max(view.label.shape)
     wide, inside = view.widen(piece, int(np.ceil(max(_REACHES) * side)) + 1)
-    logs = view.logs[(slice(None), *wide)]
     free = view.known[wide] & ((view.label[wide] != number) | inside)
+    lead = view.lead(wide, number)
+    gains = np.where(free, np.where(inside, -lead, lead), np.float32(0))  # of a pixel that changes sides
     step = max(1, side // _FINE)
     coarse = (slice(step // 2, None, step),) * 2
-    shape, gains = (
-        _Shape(inside[coarse], side / step),
-        _gains(logs[:, *coarse], number, inside[coarse], free[coarse]),
-    )
+    shape, few = _Shape(inside[coarse], side / step), gains[coarse]
     best, chosen = 0.0, None
     for move in _MOVES:
         changed = shape.after(move) != shape.inside
-        gain = float(gains[changed].sum())
+        gain = float(few[changed].sum())
         if gain > 0:
             value = gain / np.sqrt(np.count_nonzero(changed))
             if value > best:
@@ -63,7 +61,7 @@ def move_boundary(view: View, piece: Piece, number: int) -> tuple[Piece, float] 
     if chosen is None:
         return None
     changed = (_Shape(inside, side).after(chosen) != inside) & free
-    gain = float(_gains(logs, number, inside, free)[changed].sum(dtype=np.float64))
+    gain = float(gains[changed].sum(dtype=np.float64))
     return ((wide, changed), gain) if gain > 0 and np.count_nonzero(changed) >= view.least else None
 
 
@@ -101,15 +99,6 @@ class _Shape:
             return self._out <= reach
         left = self._deep > -reach
         return left if left.any() else self.inside
-
-
-def _gains(logs: np.ndarray, number: int, inside: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """What each pixel gains if it changes sides; 0 where it cannot."""
-    others = np.delete(logs, number, axis=0)
-    if not len(others):
-        return np.zeros(inside.shape, dtype=np.float32)
-    towards = logs[number] - others.max(axis=0)
-    return np.where(free, np.where(inside, -towards, towards), np.float32(0))
 
 
 def _distances(region: np.ndarray) -> np.ndarray:

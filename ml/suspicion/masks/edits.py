@@ -124,7 +124,7 @@ def _differences(view: View, objects: list[Piece]) -> Iterator[Edit]:
                     continue
                 alike = view.rim_share(piece, number)
                 if alike < _SAME:  # otherwise it fills a gap in what is right
-                    gain = view.logs[(slice(None), *box)].max(axis=0) - view.own[box]
+                    gain = view.best[box] - view.own[box]
                     total = float(gain[inside].sum(dtype=np.float64))
                     yield _edit(view, reason if alike < _ALONG else LOOSE, number, total, piece)
 

@@ -17,7 +17,7 @@ _REACH = (float(np.log(4.0)), 0.4)
 _MOST = 0.5  # of a set may be wrong: beyond that what is usual is what is wrong
 _FLOOR = 1e-300
 _DEEP = 4.0  # widths below the middle there is nothing to tell
-_EVENNESS = 3.0  # 1: a Gumbel distribution; the more, the closer to a normal one
+_EVENNESS = 1.5  # 1: a Gumbel distribution; the more, the closer to a normal one
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,8 @@ class View:
     own : ndarray of float32, shape (h, w)
         Those of the label.
     predicted : ndarray of int, shape (h, w)
+    best, second : ndarray of float32, shape (h, w)
+        The two highest of the logarithms; with a single class the same.
     classes : MaskClasses
     least : int
         Pixels of the smallest piece to look at.
@@ -45,6 +47,8 @@ class View:
     logs: np.ndarray
     own: np.ndarray
     predicted: np.ndarray
+    best: np.ndarray
+    second: np.ndarray
     classes: MaskClasses
     least: int
 
@@ -56,7 +60,14 @@ class View:
         logs = np.log(np.maximum(probs, _FLOOR), dtype=np.float32)
         own = np.take_along_axis(logs, label[None], axis=0)[0]
         least = max(_LEAST_PIXELS, round(_LEAST_SHARE * label.size))
-        return cls(label, known, logs, own, logs.argmax(axis=0), classes, least)
+        predicted = logs.argmax(axis=0)
+        best = np.take_along_axis(logs, predicted[None], axis=0)
+        second = best
+        if len(logs) > 1:  # in place, as a copy for fifty classes takes longer than all the rest
+            np.put_along_axis(logs, predicted[None], -np.inf, axis=0)
+            second = logs.max(axis=0, keepdims=True)
+            np.put_along_axis(logs, predicted[None], best, axis=0)
+        return cls(label, known, logs, own, predicted, best[0], second[0], classes, least)
 
     def objects(self) -> list[Piece]:
         """Return the connected pieces of drawn classes, the largest first."""
@@ -64,6 +75,11 @@ class View:
         for number in self.classes.drawn_in(self.label).values():
             found += pieces_of((self.label == number) & self.known, self.least)
         return sorted(found, key=lambda piece: -np.count_nonzero(piece[1]))[:_LOOKED_AT]
+
+    def lead(self, box: Box, number: int) -> np.ndarray:
+        """Return how far a class is before the best other one in a part of the mask, in log-odds."""
+        others = np.where(self.predicted[box] == number, self.second[box], self.best[box])
+        return self.logs[(number, *box)] - others
 
     def rim_share(self, piece: Piece, number: int) -> float:
         """Return the share of the pixels around a piece that are labelled as a class, in [0, 1]."""
