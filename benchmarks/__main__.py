@@ -23,6 +23,7 @@ from benchmarks import (
     priority,
     propagation,
     scaling,
+    segmentation_probe,
     segmentation_unet,
     shards,
     suspicion,
@@ -45,6 +46,7 @@ BENCHMARKS: dict[str, ModuleType] = {
     "audit": audit,
     "training": training,
     "masks": masks,
+    "segmentation_probe": segmentation_probe,
     "segmentation_unet": segmentation_unet,
 }
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from ml.segmentation.sizes import enlarge_probs_to_mask
 
 from backend.labelstudio.segmentation import SegmentationKind
+from ml.segmentation.sizes import enlarge_probs_to_mask
 
 _FEWEST = 0.005  # share of an image below which a class is not named
 
