@@ -146,11 +146,11 @@ def fit_probe(
     seen_by = np.ones((len(keys), n_heads), dtype=np.float32)
     seen_by[np.arange(len(keys)), folds] = 0.0
     prior, adjust = _frequencies(sample, seen_by)
-    mean = sample.X.mean(axis=0, dtype=np.float64).astype(np.float32)
-    # a feature that is nearly constant is not blown up
-    scale = np.sqrt(sample.X.var(axis=0, dtype=np.float64) + 1e-6).astype(np.float32)
     X = sample.X
+    mean = X.mean(axis=0, dtype=np.float64).astype(np.float32)
     X -= mean
+    # a feature that is nearly constant is not blown up
+    scale = np.sqrt(np.einsum("nd,nd->d", X, X) / len(X) + np.float32(1e-6))
     X /= scale
     rounds = -(-len(X) // BATCH)
     continued, begun_with = 0, len(keys)
