@@ -18,6 +18,7 @@ from benchmarks import (
     embed,
     load,
     loop,
+    mask_suspicion,
     masks,
     multilabel,
     priority,
@@ -47,6 +48,7 @@ BENCHMARKS: dict[str, ModuleType] = {
     "training": training,
     "masks": masks,
     "segmentation_probe": segmentation_probe,
+    "mask_suspicion": mask_suspicion,
     "segmentation_unet": segmentation_unet,
 }
 
