@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from backend.cli.audit_masks import MaskAuditing, audit_set, no_such
 from backend.cli.bars import steps
 from backend.cli.common import Failure, clear_errors, console, errors, label_studio_settings
 from backend.cli.datasets import tell_problems
+from backend.cli.masks import Classes, Ignore, are_masks, load_masks, mask_options
 from backend.cli.reading import (
     AllowNoncommercial,
     Backbone,
@@ -61,6 +63,19 @@ def audit(
     precision: Annotated[
         float, typer.Option(min=0.01, max=1, help="Correct labels whose correction is at least this sure.")
     ] = 0.9,
+    task: Annotated[
+        str,
+        typer.Option(
+            "--task",
+            help="What is audited: classification or segmentation; default: what the dataset looks like.",
+        ),
+    ] = "",
+    part: Annotated[
+        str,
+        typer.Option("--part", metavar="NAME", help="Of masks: judge this part alone: train, val or test."),
+    ] = "",
+    classes: Classes = "",
+    ignore: Ignore = 255,
     truth: Annotated[
         str, typer.Option(metavar="COLUMN", help="Column with the true class, where known, to measure by.")
     ] = "",
@@ -105,7 +120,12 @@ def audit(
 ) -> None:
     """Find wrong labels in a dataset, correct those that are sure, and write a report.
 
+    Of masks (MMSegmentation folders, COCO, PNG masks, a Label Studio export or project) nothing is corrected: suspects
+    are drawn beside the prediction, with the place to look at.
+
     Example: `lineup audit photos/`
+
+    Example: `lineup audit scans/ --review`
 
     Example: `lineup audit labels.csv --review`
 
@@ -125,6 +145,19 @@ def audit(
         source = source or (chosen.dataset.dataset_path if chosen else None)
         if source is None:
             raise Failure("give a DATASET, or Dataset.dataset_path in the configuration", 2)
+        if are_masks(source, read_as, task=task, option="--task classification or --task segmentation"):
+            no_such(source, train=train, config=config, truth=truth, label_column=label_column)
+            audit_set(
+                load_masks(
+                    source, read_as, mask_options(images, classes, ignore, image_column), skip_problems,
+                    cache=cache,
+                ),
+                MaskAuditing(
+                    out, part, _DRAWN if pictures is None else pictures, review, review_all, project_title,
+                    document_root, backbone, allow_noncommercial, cache, seed or 0, skip_problems, force,
+                ),
+            )  # fmt: skip
+            return
         studio = label_studio_settings() if review else None
         outputs = Outputs(parquet, _pictures(pictures, chosen if config else None), plane, seed or 0)
         outputs.check()

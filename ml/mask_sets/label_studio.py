@@ -24,6 +24,7 @@ from ml.mask_sets.scene import LIMITS, MaskSet, Scene
 from ml.mask_sets.writing import Written
 from ml.masks import MaskError
 from ml.masks.classes import MaskClasses
+from ml.masks.png import palette
 from ml.masks.regions import Region, brush_regions, kind_of, label_of, paint, polygon_regions, size_of
 
 _TAGS = {"brush": "BrushLabels", "polygon": "PolygonLabels"}
@@ -83,9 +84,14 @@ class LabelStudioMasks:
         return polygon_regions(mask, classes, self.kind, IMAGE, tolerance=tolerance)
 
     def label_config(self, classes: Iterable[str]) -> str:
-        """Return the label config that the tasks written here belong to."""
-        tag = _TAGS[self.kind]
-        labels = "\n".join(f"    <Label value={quoteattr(name)}/>" for name in classes)
+        """Return the label config that the tasks written here belong to, in the colours that overlays have."""
+        tag, colours = _TAGS[self.kind], palette().tolist()
+        labels = "\n".join(
+            '    <Label value={} background="#{:02x}{:02x}{:02x}"/>'.format(
+                quoteattr(name), *colours[number % len(colours)]
+            )
+            for number, name in enumerate(classes, 1)
+        )
         return (
             f'<View>\n  <Image name="{IMAGE}" value="${IMAGE}" zoom="true"/>\n'
             f'  <{tag} name="{self.kind}" toName="{IMAGE}">\n{labels}\n  </{tag}>\n</View>\n'

@@ -63,6 +63,12 @@ def test_masks_become_a_project_and_the_same_files_again(
     assert "Wrote 5 masks" in said
     assert "1 that nobody has done" in said
     assert contents(tmp_path / "after") == contents(tmp_path / "before")
+    # another order of the classes; without a background, what nobody has drawn on is not labelled
+    code, said = lineup("convert", source, tmp_path / "other", "--classes", "dog,cat", *cache)
+    assert code == 0, said
+    before, other = read_masks(tmp_path / "before"), read_masks(tmp_path / "other")
+    for one, two in zip(before, other, strict=True):
+        assert np.array_equal(np.array([255, 1, 0])[before.mask(one)], other.mask(two))
     # what was fetched once stays
     monkeypatch.setattr(ImageFetcher, "fetch", None)
     code, said = lineup("check", source, "--backbone", "none", *cache)

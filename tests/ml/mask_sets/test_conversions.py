@@ -17,6 +17,7 @@ from pycocotools.coco import COCO
 from ml.datasets import DatasetError
 from ml.mask_sets import FORMATS, MaskReadOptions, MaskSet, MaskWriteOptions, read_masks, write_masks
 from ml.mask_sets.label_studio import BRUSH, POLYGONS
+from ml.mask_sets.overlay import colour_of
 from ml.masks import MaskError
 from ml.masks.brush import encode_brush
 from ml.masks.png import write_png
@@ -157,7 +158,10 @@ def test_label_studio_takes_the_tasks(tmp_path: Path, format: Any) -> None:
     write_masks(
         source, tmp_path / "tasks.json", format=format.NAME, options=MaskWriteOptions(document_root=tmp_path)
     )
-    interface = LabelInterface(format.label_config(source.classes.drawn))
+    config = format.label_config(source.classes.drawn)
+    for number in source.classes.drawn.values():
+        assert "#{:02x}{:02x}{:02x}".format(*colour_of(number, source.classes)) in config
+    interface = LabelInterface(config)
     tasks = json.loads((tmp_path / "tasks.json").read_text())
     assert len(tasks) == 5
     for task in tasks:
