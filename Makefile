@@ -5,6 +5,7 @@ VENV ?= .venv
 LS_VENV ?= .venv-label-studio
 SDK_VENV ?= .venv-sdk
 ONCE ?=
+KIND ?= choices
 PYTEST_ARGS ?=
 BENCH ?=
 DATA ?=
@@ -33,8 +34,8 @@ setup-label-studio:
 setup-sdk:
 	$(ENVIRONMENT) $(SDK_VENV) requirements-sdk.txt
 
-demo: setup ## Label Studio and Lineup with real images, until Ctrl-C; ONCE=1 plays the people too and ends
-	@$(PY) -m demo $(if $(filter-out 0,$(ONCE)),--once)
+demo: setup ## Label Studio and Lineup with real images, until Ctrl-C; ONCE=1 plays the people too and ends; KIND=segmentation has masks
+	@$(PY) -m demo --kind $(KIND) $(if $(filter-out 0,$(ONCE)),--once)
 
 test: setup setup-sdk lint ## lint, and the whole test suite against a real Label Studio
 	@$(PY) -m pytest $(PYTEST_ARGS)
@@ -44,7 +45,7 @@ lint: setup-lineup ## ruff and mypy
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
-bench: setup ## measure all, or BENCH=audit|embed|suspicion|masks|multilabel|loop|load|priority|propagation|scaling|segmentation_unet|shards|training; DATA=folder of image sets, WEIGHTS=checkpoint
+bench: setup ## measure all, or BENCH=audit|embed|suspicion|masks|mask_suspicion|multilabel|loop|load|priority|propagation|scaling|segmentation_unet|shards|training; DATA=folder of image sets, WEIGHTS=checkpoint
 	@$(PY) -m benchmarks $(BENCH) $(if $(DATA),--data "$(DATA)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(BENCH_ARGS)
 
 bench-docs: setup-lineup ## put the figures of the last measurements into README and docs

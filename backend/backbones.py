@@ -16,6 +16,8 @@ from backend.status import replace_text
 
 MODEL, MANIFEST = "model.safetensors", "manifest.json"
 PUBLISHED = "published"
+# in the manifest of a network that draws masks: its architecture. Vectors are not made with it
+NETWORK = "network"
 _ID = re.compile(r"tuned-[0-9a-f]{12}")
 
 
@@ -30,14 +32,14 @@ class BackboneNotFound(LookupError):
 
 @dataclass(frozen=True)
 class Backbone:
-    """A fine-tuned network that a project's images are embedded with.
+    """A network of a project's own: its images are embedded with it, or their masks drawn.
 
     Attributes
     ----------
     id : str
     manifest : dict
         ``model`` (timm's name), ``image_size``, ``labels``, ``trained_on`` (content digests of the images it has
-        seen), the scores by which it was published, and where its weights come from.
+        seen), the scores by which it was published, and where its weights come from; `NETWORK` of one that draws.
     path : Path
         The weights.
     """

@@ -40,7 +40,10 @@ class Fits:
         """Learn a project; what is served goes on if that was learned from the same."""
         project, kind, targets = lesson.project, lesson.kind, lesson.targets
         fingerprint = course.fingerprint(lesson.parts)
-        digest = targets.digest(kind, fingerprint, lesson.embedded.keys)
+        backbone = lesson.scene.backbone
+        # a network that vectors are not made with is no part of the fingerprint
+        learned_on = fingerprint if backbone == lesson.parts.backbone else f"{fingerprint}+{backbone}"
+        digest = targets.digest(kind, learned_on, lesson.embedded.keys)
         labels = targets.digest(kind, "", lesson.embedded.keys)
         served = project.served_version(kind.digest, fingerprint)
         question = f"{kind.digest} {fingerprint}"
@@ -70,7 +73,7 @@ class Fits:
             "accuracy": learned.accuracy,
             "embedder": embedder.name,
             "fingerprint": fingerprint,
-            "backbone": lesson.parts.backbone,
+            "backbone": backbone,
             "note": embedder.note,
             "lineup": __version__,
         }

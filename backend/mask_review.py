@@ -16,6 +16,7 @@ from backend.labelstudio.segmentation import SegmentationKind
 from backend.labelstudio.tabs import REVIEW_SUSPECTS, wanted_tab
 from backend.new_project import NewProject, Progress, make_project
 from backend.segmentation.drawing import draw, in_words
+from backend.segmentation.network import Drawn
 from ml.audit.masks import MaskAudit
 from ml.audit.masks.words import what_is_wrong
 from ml.datasets.example import DatasetError, Example
@@ -90,11 +91,11 @@ def create_mask_review(
         sent.add(scene.where, paint(regions, found.classes, size))
         suspicion, region = float(audit.suspicion[row]), shrink_mask(audit.region(row), size)
         shown = kind.suspect_region(region, what_is_wrong(audit, row), suspicion) if region.any() else []
-        predicted = draw(kind, _in_order_of(kind, found.classes, audit.probabilities(row)), size)
+        probs = _in_order_of(kind, found.classes, audit.probabilities(row))
         prediction = {
             "model_version": MODEL_VERSION,
             "score": round(1.0 - suspicion, _DIGITS),
-            "result": [*predicted, *shown],
+            "result": [*draw(kind, Drawn.of(probs, size)), *shown],
         }
         data = {SOURCE: scene.name or scene.image, **_said(audit, row, prefix)}
         return {

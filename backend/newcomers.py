@@ -138,8 +138,8 @@ def _embed(
 
     if _Child.refresher is None or _Child.refresher.settings != settings:
         _Child.refresher = Refresher(settings)
-    parts = _Child.refresher.parts(project_id, backbone)
     course = _Child.refresher.course(kind)
+    parts = _Child.refresher.parts(project_id, course.embeds_with(backbone))
     if (now := course.fingerprint(parts)) != fingerprint:
         why = f"the embedder is now {now}, the served version knows {fingerprint}"
         return dict.fromkeys((uri for _, uri in images), why)
@@ -147,10 +147,9 @@ def _embed(
     room = EmbeddingRoom(store, parts.vectors, parts.stage)
     task_ids, uris = [task_id for task_id, _ in images], [uri for _, uri in images]
     embedded = room.embed(project_id, task_ids, uris, _silent)
-    scene = Scene(
-        project_id, settings.project_dir(project_id), store, parts, task_ids, uris, embedded, _silent
-    )
-    missing = course.gather(scene)
+    folder = settings.project_dir(project_id)
+    scene = Scene(project_id, folder, store, parts, backbone, task_ids, uris, embedded, _silent)
+    missing = course.prepare(scene)
     errors = [
         error or missing.get(str(key)) for error, key in zip(embedded.errors, embedded.keys, strict=True)
     ]

@@ -172,7 +172,7 @@ class Predictor:
             served = self._served.get(project_id)
             if served is None or served.version.id != version:
                 loaded = open_registry(self.settings, project_id).load(version)
-                served = _Served(loaded, make_answers(self.settings, loaded))
+                served = _Served(loaded, make_answers(self.settings, project_id, loaded))
                 self._served[project_id] = served
             return served
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -252,8 +252,14 @@ def _number(value: Any) -> float:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
 
 
-def order_predictions(queue: Sequence[int], predictions: Mapping[int, Prediction]) -> list[Prediction]:
-    """Return predictions with the queue first, in its order, then the other tasks by id."""
-    first = [predictions[task_id] for task_id in queue]
-    in_queue = set(queue)
-    return first + [predictions[task_id] for task_id in sorted(predictions) if task_id not in in_queue]
+def order_predictions(lineup: Lineup, predictions: Mapping[int, Prediction], head: int) -> list[Prediction]:
+    """Return predictions with the head of the queue first, in its order.
+
+    Then come the suspects, the most suspicious first, since predictions show reviewers where a mask is suspected to be
+    wrong; then the rest of the queue, and the other tasks by id.
+    """
+    rows, queue = lineup.rows, lineup.queue
+    suspects = [task_id for task_id in sorted(predictions) if rows[task_id].suspicion >= lineup.threshold]
+    suspects.sort(key=lambda task_id: -rows[task_id].suspicion)
+    order = dict.fromkeys([*queue[:head], *suspects, *queue[head:], *sorted(predictions)])
+    return [predictions[task_id] for task_id in order]

@@ -187,8 +187,7 @@ class Refresher:
             return self._unchanged(project, result)
         begins()
         project.store.set_meta("unfinished", True)
-        parts = self.parts(project_id, backbone)
-        self._work(project, parts, found.snapshot, reasons, result, progress)
+        self._work(project, backbone, found.snapshot, reasons, result, progress)
         project.store.set_meta("config", info.label_config)
         project.store.set_meta(BACKBONE, backbone)
         project.store.set_meta("unfinished", False)
@@ -203,7 +202,7 @@ class Refresher:
     def _work(
         self,
         project: Project,
-        parts: EmbeddingParts,
+        published: str | None,
         snapshot: Snapshot,
         reasons: Collection[str],
         result: RefreshResult,
@@ -220,7 +219,10 @@ class Refresher:
             publisher.stream.reconcile()
             self._reconciled.add(project.id)
         course = self.course(kind.name)
-        lesson = self._see(project, parts, kind, course, snapshot, result, progress, full="full" in reasons)
+        backbone = course.backbone(project.id, published)
+        lesson = self._see(
+            project, backbone, kind, course, snapshot, result, progress, full="full" in reasons
+        )
         targets = lesson.targets
         progress("learn", 0, 1)
         with result.timed("learn"):
@@ -235,10 +237,12 @@ class Refresher:
             result.stop = course.stop(lesson, learned, seed=_seed(version))
         elif version:
             result.stop = version.manifest.get("stop")
-        outcome = Outcome(version_id, lineup, _predictions(version_id, lesson, learned, lineup))
+        outcome = Outcome(
+            version_id, lineup, _predictions(version_id, lesson, learned, lineup, self.settings.head_size)
+        )
         result.version, result.suspects = outcome.version, lineup.suspects
         result.tasks, result.labels = len(targets.ids), int(targets.labelled.sum())
-        result.accuracy, result.note = learned.accuracy, learned.why_not or parts.embedder.note
+        result.accuracy, result.note = learned.accuracy, learned.why_not or lesson.parts.embedder.note
         if version and learning.new:
             version.manifest.update(
                 stop=result.stop,
@@ -262,7 +266,7 @@ class Refresher:
     def _see(
         self,
         project: Project,
-        parts: EmbeddingParts,
+        backbone: str | None,
         kind: Kind,
         course: Course,
         snapshot: Snapshot,
@@ -272,6 +276,7 @@ class Refresher:
         full: bool,
     ) -> Lesson:
         """Embed and look."""
+        parts = self.parts(project.id, course.embeds_with(backbone))
         targets = build_targets(snapshot, kind, self.settings.reviewers)
         project.store.put_histories(first_labels(targets, kind, project.store.histories()))
         with result.timed("embed"):
@@ -279,7 +284,15 @@ class Refresher:
             task_ids = targets.ids.tolist()
             embedded = room.embed(project.id, task_ids, targets.uris, progress, measure_all=full)
         scene = Scene(
-            project.id, project.folder, project.store, parts, task_ids, targets.uris, embedded, progress
+            project.id,
+            project.folder,
+            project.store,
+            parts,
+            backbone,
+            task_ids,
+            targets.uris,
+            embedded,
+            progress,
         )
         with result.timed("gather"):
             missing = course.gather(scene)
@@ -357,10 +370,12 @@ def _seed(version: Version) -> int:
     return int(version.manifest["digest"][:8], 16)
 
 
-def _predictions(version: str, lesson: Lesson, learned: Learned, lineup: Lineup) -> list[Prediction]:
+def _predictions(
+    version: str, lesson: Lesson, learned: Learned, lineup: Lineup, head: int
+) -> list[Prediction]:
     rows = np.flatnonzero(lesson.embedded.ok)
     predictions = {}
     for task_id, result in zip(lesson.targets.ids[rows].tolist(), learned.results(rows), strict=True):
         score = stream_score(lineup.rows[task_id].priority)
         predictions[task_id] = Prediction(task_id, result, score, version)
-    return order_predictions(lineup.queue, predictions)
+    return order_predictions(lineup, predictions, head)

@@ -18,6 +18,7 @@ from benchmarks import (
     embed,
     load,
     loop,
+    mask_suspicion,
     masks,
     multilabel,
     priority,
@@ -45,6 +46,7 @@ BENCHMARKS: dict[str, ModuleType] = {
     "audit": audit,
     "training": training,
     "masks": masks,
+    "mask_suspicion": mask_suspicion,
     "segmentation_unet": segmentation_unet,
 }
 

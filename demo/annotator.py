@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from demo.label_studio import Account, LabelStudioFailed, LabelStudioServer
 
 Result = list[dict[str, Any]]
@@ -13,6 +15,8 @@ Result = list[dict[str, Any]]
 Truth = Callable[[dict[str, Any]], Any]
 Write = Callable[[Any], Result]
 Read = Callable[[Result], Any]
+# from a label and the right one to how right it is, in [0, 1]
+Agree = Callable[[Any, Any], float]
 PAGE = 100
 
 
@@ -40,6 +44,8 @@ class Annotator:
         Who; the server's first user otherwise.
     write, read : callable
         From a label to an annotation's result and back; default: one class.
+    agree : callable
+        From the label of a pre-annotation and the right one to how right it is, in [0, 1].
     """
 
     server: LabelStudioServer
@@ -48,7 +54,8 @@ class Annotator:
     account: Account | None = None
     write: Write = choice
     read: Read = chosen
-    agreed: list[bool] = field(default_factory=list)
+    agree: Agree = lambda label, truth: float(label == truth)
+    agreed: list[float] = field(default_factory=list)
 
     def next_task(self) -> dict[str, Any] | None:
         """Press *Label All Tasks*: return the task served, None when nothing is left."""
@@ -74,7 +81,7 @@ class Annotator:
                 return
             label = self.truth(task)
             shown = [self.read(prediction["result"]) for prediction in task["predictions"]]
-            self.agreed.append(label in shown[:1])
+            self.agreed.append(self.agree(shown[0], label) if shown else 0.0)
             self.submit(task, label)
             yield task
 
@@ -125,4 +132,4 @@ class Reviewer:
         token = self.account.token if self.account else None
         body = {"result": self.write(label)}
         self.server.api("PATCH", f"/api/annotations/{annotation['id']}/", body, token=token)
-        return bool(self.read(annotation["result"]) != label)
+        return not np.array_equal(self.read(annotation["result"]), label)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
+
+from demo.subject import Progress
 
 SIZE = 96
 LABELLED = 600
@@ -64,18 +65,29 @@ def make_digits(labelled: int = LABELLED, wrong: float = WRONG_SHARE, seed: int 
     return Digits(truth, given)
 
 
-def render(folder: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> list[Path]:
+def as_image(pixels: np.ndarray) -> Image.Image:
+    """Return a digit's 8 x 8 pixels, from 0 to 16, as a grey image, dark on light."""
+    grey = Image.fromarray(np.uint8(255 - pixels * (255 / 16)))
+    return grey.resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+
+
+def write_images(
+    folder: Path, images: np.ndarray, progress: Progress = lambda done, total: None
+) -> list[Path]:
     """Write the images that are missing in ``folder`` and return all paths, in order."""
     folder.mkdir(parents=True, exist_ok=True)
-    images = load_digits().images
     paths = []
     for index, pixels in enumerate(images):
         path = folder / f"{index:04d}.png"
         if not path.exists():
-            grey = Image.fromarray(np.uint8(255 - pixels * (255 / 16)))
             draft = path.with_suffix(".tmp")
-            grey.resize((SIZE, SIZE), Image.Resampling.BICUBIC).convert("RGB").save(draft, "PNG")
+            as_image(pixels).convert("RGB").save(draft, "PNG")
             draft.rename(path)
         paths.append(path)
         progress(index + 1, len(images))
     return paths
+
+
+def render(folder: Path, progress: Progress = lambda done, total: None) -> list[Path]:
+    """Write the images of all digits that are missing in ``folder`` and return all paths, in order."""
+    return write_images(folder, load_digits().images, progress)

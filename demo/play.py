@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from rich.table import Table
 
 from backend.export import export_project
-from demo.annotator import Annotator, Reviewer, chosen
-from demo.digits import LABEL_CONFIG
-from demo.figures import Pool, random_order, share_right
 from demo.stage import Stage, bar
-from ml.vectors import VectorStore, content_key
+from demo.subject import Result
 
 ROUNDS = 4
-PER_ROUND = 30
 CONTROLS = 3
 
 
@@ -29,8 +26,8 @@ class Campaign:
     counts : list of int
         Labels given since the start.
     lineup : list of float
-        Share of the images without a label at the start whose class is now right: the annotator's label, else
-        the prediction Lineup serves. In [0, 1].
+        How right the images without a label at the start are on average: the annotator's label, else the prediction
+        Lineup serves. In [0, 1].
     control : ndarray of float, shape (seeds, rounds)
         The same measure for the same learner and annotator in random order.
     """
@@ -47,17 +44,16 @@ class Campaign:
 
 def annotate(stage: Stage) -> Campaign:
     """Label in rounds, waiting for Lineup after each, and compare with random order."""
-    annotator = Annotator(stage.label_studio, stage.project, stage.truth, stage.person("bea@example.com"))
+    annotator, per_round = stage.annotator("bea@example.com"), stage.subject.per_round
     counts, shares = [0], [pool_share(stage)]
-    before = len(stage.digits.given)
+    before = len(stage.subject.given)
     for number in range(1, ROUNDS + 1):
-        with bar(stage.console, f"round {number} of {ROUNDS}: next task, answer", PER_ROUND) as update:
-            for done, _ in enumerate(annotator.annotate(PER_ROUND), 1):
+        with bar(stage.console, f"round {number} of {ROUNDS}: next task, answer", per_round) as update:
+            for done, _ in enumerate(annotator.annotate(per_round), 1):
                 update(completed=done)
         counts.append(len(annotator.agreed))
         stage.catch_up("Lineup learns", labels=before + counts[-1])
         shares.append(pool_share(stage))
-    pool = make_pool(stage)
     with bar(stage.console, "random order, for comparison", CONTROLS * len(counts)) as update:
         done = 0
 
@@ -66,44 +62,36 @@ def annotate(stage: Stage) -> Campaign:
             done += 1
             update(completed=done)
 
-        control = np.array([random_order(pool, counts, seed, step) for seed in range(CONTROLS)])
-    agreed = sum(annotator.agreed)
+        random = stage.subject.random_order(stage.files, stage.learned())
+        control = np.array([random(counts, seed, step) for seed in range(CONTROLS)])
     stage.console.print(
-        f"{agreed} of {len(annotator.agreed)} tasks came with a right pre-annotation, "
-        "although the hardest come first."
+        f"Pre-annotations of the {len(annotator.agreed)} tasks served: {stage.subject.measure} "
+        f"{np.mean(annotator.agreed):.1%}, although the hardest come first."
     )
     return Campaign(counts, shares, control)
 
 
 def pool_share(stage: Stage) -> float:
-    """Return the share of images without a label at the start whose class is right now."""
-    tasks = [task for task in stage.tasks() if stage.index(task) not in stage.digits.given]
+    """Return how right the images without a label at the start are now."""
+    subject = stage.subject
+    tasks = [task for task in stage.tasks() if stage.index(task) not in subject.given]
     open_tasks = [task for task in tasks if not task["annotations"]]
     predictions = stage.lineup.predict(
-        stage.project, [{"id": t["id"], "data": t["data"]} for t in open_tasks], LABEL_CONFIG
+        stage.project, [{"id": t["id"], "data": t["data"]} for t in open_tasks], subject.label_config
     )
-    right = share_right([chosen(p["result"]) for p in predictions], [stage.truth(t) for t in open_tasks])
-    labels = [(chosen(t["annotations"][0]["result"]), stage.truth(t)) for t in tasks if t["annotations"]]
-    return (right * len(open_tasks) + sum(a == b for a, b in labels)) / len(tasks)
+    results = [*((t, p["result"]) for t, p in zip(open_tasks, predictions, strict=True))]
+    results += [(t, t["annotations"][0]["result"]) for t in tasks if t["annotations"]]
+    return mean_agreement(stage, results)
 
 
-def make_pool(stage: Stage) -> Pool:
-    """Return the images as Lineup sees them: by the vectors it learned from."""
-    registry = stage.lineup.registry(stage.project)
-    version = registry.load(registry.published() or "")
-    vectors = VectorStore(
-        stage.model_dir / "vectors", version.manifest["fingerprint"], version.arrays["W"].shape[0]
+def mean_agreement(stage: Stage, results: list[tuple[dict[str, Any], Result]]) -> float:
+    """Return how right results are on average, in [0, 1]; of no results it is 0."""
+    subject = stage.subject
+    return float(
+        np.mean(
+            [subject.agreement(subject.read(result), stage.truth(task)) for task, result in results] or [0]
+        )
     )
-    files = sorted((stage.label_studio.files_dir / "digits").glob("*.png"))
-    keys = [content_key(path.read_bytes()) for path in files]
-    X, there = vectors.get(keys)
-    if not there.all():
-        raise RuntimeError(f"{(~there).sum()} of {len(keys)} images have no vector")
-    digits = stage.digits
-    start = np.full(len(keys), -1)
-    for index, label in digits.given.items():
-        start[index] = int(label)
-    return Pool(X, keys, np.array([int(label) for label in digits.truth]), start, 10)
 
 
 @dataclass(frozen=True)
@@ -114,7 +102,7 @@ class Review:
     ----------
     looked_at, corrected : int
     before, after : float
-        Share of the labels given at the start that are right, in [0, 1].
+        How right the labels given at the start are on average, in [0, 1].
     """
 
     looked_at: int
@@ -130,7 +118,7 @@ class Review:
 
 def review(stage: Stage) -> Review:
     """Work through *Review suspects* from the top until it is empty or nothing new comes."""
-    reviewer = Reviewer(stage.label_studio, stage.project, stage.truth, stage.person("rex@example.com"))
+    reviewer = stage.reviewer("rex@example.com")
     before, seen, corrected = given_share(stage), set[int](), 0
     for _ in range(3):
         suspects = [task for task in reviewer.tasks("Review suspects") if task["id"] not in seen]
@@ -146,27 +134,26 @@ def review(stage: Stage) -> Review:
 
 
 def given_share(stage: Stage) -> float:
-    """Return the share of the labels given at the start that are right now."""
-    tasks = [task for task in stage.tasks() if stage.index(task) in stage.digits.given]
-    return share_right(
-        [chosen(t["annotations"][0]["result"]) for t in tasks], [stage.truth(t) for t in tasks]
-    )
+    """Return how right the labels given at the start are now."""
+    tasks = [task for task in stage.tasks() if stage.index(task) in stage.subject.given]
+    return mean_agreement(stage, [(task, task["annotations"][0]["result"]) for task in tasks])
 
 
 def play(stage: Stage) -> bool:
     """Annotate, review, export; show what it brought and return whether both improved."""
+    subject = stage.subject
     campaign = annotate(stage)
     show_curve(stage, campaign)
     reviewed = review(stage)
     stage.console.print(
-        f"\n[bold]Label quality[/]: {reviewed.before:.1%} right before, {reviewed.after:.1%} after "
+        f"\n[bold]Label quality[/]: {subject.measure} {reviewed.before:.1%} before, {reviewed.after:.1%} after "
         f"{reviewed.looked_at} reviews, {reviewed.corrected} of them corrections"
     )
-    out = stage.folder / f"labels-{stage.project}.jsonl"
-    done = export_project(stage.lineup.settings, stage.project, "jsonl", out, force=True)
+    out = stage.folder / f"labels-{stage.project}{subject.export_suffix}"
+    done = export_project(stage.lineup.settings, stage.project, subject.export_format, out, force=True)
     counts = ", ".join(f"{count} {status}" for status, count in sorted(done.statuses.items()))
     stage.console.print(f"[bold]Export[/]: {done.rows} labels in {out} ({counts})", soft_wrap=True)
-    expected = len(stage.digits.given) + campaign.counts[-1]
+    expected = len(subject.given) + campaign.counts[-1]
     if done.rows != expected:
         stage.console.print(f"[red]The export should have {expected} labels.[/]")
         return False
@@ -178,8 +165,10 @@ def play(stage: Stage) -> bool:
 
 def show_curve(stage: Stage, campaign: Campaign) -> None:
     """Print the learning curve."""
-    images = len(stage.digits.truth) - len(stage.digits.given)
-    table = Table(title=f"Right on the {images} images without a label at the start: label, else prediction")
+    images = stage.subject.images - len(stage.subject.given)
+    table = Table(
+        title=f"{stage.subject.measure} of the {images} images without a label at the start: label, else prediction"
+    )
     for name in ("labels given", "Lineup's order", "random order", f"random, {CONTROLS} seeds"):
         table.add_column(name, justify="right")
     for column, count in enumerate(campaign.counts):

@@ -10,24 +10,30 @@ from pathlib import Path
 from rich.console import Console
 from rich.panel import Panel
 
-from demo.annotator import Reviewer
 from demo.figures import found
 from demo.label_studio import ROOT, LabelStudioFailed
 from demo.lineup import LineupFailed
 from demo.play import play
 from demo.stage import AlreadyRunning, Stage
+from demo.subjects import SUBJECTS
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the demo and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--once", action="store_true", help="play annotator and reviewer, then end")
+    parser.add_argument(
+        "--kind",
+        choices=sorted(SUBJECTS),
+        default="choices",
+        help="what the labels are (default: %(default)s)",
+    )
     parser.add_argument("--folder", type=Path, default=ROOT / "var" / "demo", help="where everything is kept")
     options = parser.parse_args(arguments)
     console = Console()
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     try:
-        with Stage(options.folder, console) as stage:
+        with Stage(options.folder, console, SUBJECTS[options.kind]()) as stage:
             if options.once:
                 return _once(stage)
             _stay(stage)
@@ -42,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _once(stage: Stage) -> int:
     start = time.monotonic()
-    stage.project = stage.create_project("Digits, played by the demo")
+    stage.project = stage.create_project(f"{stage.subject.title}, played by the demo")
     stage.connect()
     show_found(stage)
     improved = play(stage)
@@ -68,8 +74,8 @@ def show_found(stage: Stage) -> None:
     last = stage.lineup.wait(stage.project)
     if last.note:
         stage.console.print(f"[yellow]{last.note}[/]", soft_wrap=True)
-    suspects = Reviewer(stage.label_studio, stage.project, stage.truth).tasks("Review suspects")
-    order, planted = [stage.index(task) for task in suspects], stage.digits.planted
+    suspects = stage.reviewer().tasks("Review suspects")
+    order, planted = [stage.index(task) for task in suspects], stage.subject.planted
     top, everything = found(order, planted, len(planted)), found(order, planted)
     accuracy = f"{last.accuracy:.1%}" if last.accuracy is not None else "unknown"
     stage.console.print(
@@ -86,7 +92,7 @@ def show_found(stage: Stage) -> None:
 def show_where(stage: Stage) -> None:
     """Print where to click."""
     url = f"{stage.label_studio.url}/projects/{stage.project}/data"
-    tabs = Reviewer(stage.label_studio, stage.project, stage.truth)
+    tabs = stage.reviewer()
     admin = stage.label_studio.admin
     text = (
         f"Sign in: [bold]{admin.email}[/], password [bold]{admin.password}[/]\n\n"

@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,10 @@ from rich.progress import (
 )
 
 from backend.status import LastRefresh
-from demo.annotator import choice
-from demo.digits import LABEL_CONFIG, Digits, make_digits, render
+from demo.annotator import Annotator, Reviewer
 from demo.label_studio import Account, LabelStudioFailed, LabelStudioServer
 from demo.lineup import LineupServer
+from demo.subject import Learned, Subject
 
 LABEL_STUDIO_PORT = 8080
 LINEUP_PORT = 9090
@@ -47,19 +47,22 @@ class State:
         Label Studio token of the first user.
     secret : str
         Secret of the webhook.
-    project : int
-        The demo's project; 0 before there is one.
+    projects : dict of str to int
+        The demo's project of each subject.
     """
 
     token: str
     secret: str
-    project: int = 0
+    projects: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path) -> State:
         """Return what is kept, or make it up."""
         if path.exists():
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            if "project" in kept:  # of a demo that knew one subject
+                kept["projects"] = {"digits": kept.pop("project")}
+            return cls(**kept)
         return cls(secrets.token_hex(20), secrets.token_hex(20))
 
     def save(self, path: Path) -> None:
@@ -92,19 +95,20 @@ def bar(console: Console, text: str, total: int | None = None) -> Iterator[Any]:
 
 
 class Stage:
-    """Both servers and the digits, in a folder of their own.
+    """Both servers and a subject, in a folder of their own.
 
     Parameters
     ----------
     folder : Path
         Everything the demo writes is below it.
     console : Console
+    subject : Subject
     """
 
-    def __init__(self, folder: Path, console: Console) -> None:
+    def __init__(self, folder: Path, console: Console, subject: Subject) -> None:
         self.folder = folder.resolve()
         self.console = console
-        self.digits: Digits = make_digits()
+        self.subject = subject
         self.project = 0
         self._open = ExitStack()
 
@@ -156,29 +160,34 @@ class Stage:
     # the project -----------------------------------------------------------------------------------
     def open_project(self) -> bool:
         """Use the project of the last start, or make one; return whether it is new."""
-        known = self.state.project
+        known = self.state.projects.get(self.subject.name, 0)
         if known and self._exists(known):
             self.project = known
             return False
-        self.project = self.state.project = self.create_project("Digits")
+        self.project = self.state.projects[self.subject.name] = self.create_project(self.subject.title)
         self.state.save(self.folder / "state.json")
         return True
 
+    @property
+    def files(self) -> Path:
+        """Where the images are."""
+        return self.label_studio.files_dir / self.subject.name
+
     def create_project(self, title: str) -> int:
-        """Make a project of all digits, some of them labelled."""
-        files = self.label_studio.files_dir / "digits"
-        with bar(self.console, "digits are drawn", len(self.digits.truth)) as update:
-            paths = render(files, lambda done, total: update(completed=done))
+        """Make a project of all images, some of them labelled."""
+        files, subject = self.files, self.subject
+        with bar(self.console, "images are drawn", subject.images) as update:
+            paths = subject.render(files, lambda done, total: update(completed=done))
         project = self.label_studio.create_project(
-            title, LABEL_CONFIG, description=f"{len(paths)} handwritten digits", show_collab_predictions=True
+            title, subject.label_config, description=f"{len(paths)} images", show_collab_predictions=True
         )
         self.label_studio.serve_folder(project, files)
         careless = self.person("ann@example.com")
         tasks: list[dict[str, Any]] = []
         for index, path in enumerate(paths):
             task: dict[str, Any] = {"data": {"image": self.label_studio.file_uri(path)}}
-            if index in self.digits.given:
-                result = choice(self.digits.given[index])
+            if index in subject.given:
+                result = subject.write(subject.given[index])
                 task["annotations"] = [{"result": result, "completed_by": careless.id}]
             tasks.append(task)
         with bar(self.console, "tasks are imported", len(tasks)) as update:
@@ -219,12 +228,36 @@ class Stage:
         return True
 
     def index(self, task: dict[str, Any]) -> int:
-        """Return which digit a task shows."""
+        """Return the number of a task's image."""
         return int(Path(str(task["data"]["image"]).rsplit("=", 1)[-1]).stem)
 
-    def truth(self, task: dict[str, Any]) -> str:
+    def truth(self, task: dict[str, Any]) -> Any:
         """Return the right label of a task."""
-        return self.digits.truth[self.index(task)]
+        return self.subject.truth(self.index(task))
+
+    def learned(self) -> Learned:
+        """Return what Lineup serves."""
+        registry = self.lineup.registry(self.project)
+        return Learned(registry.load(registry.published() or ""), self.model_dir)
+
+    def annotator(self, email: str) -> Annotator:
+        """Return somebody who answers what Label Studio serves."""
+        subject = self.subject
+        account = self.person(email)
+        return Annotator(
+            self.label_studio,
+            self.project,
+            self.truth,
+            account,
+            subject.write,
+            subject.read,
+            subject.agreement,
+        )
+
+    def reviewer(self, email: str = "") -> Reviewer:
+        """Return somebody who works through a tab; without an address it is the first user."""
+        subject, account = self.subject, self.person(email) if email else None
+        return Reviewer(self.label_studio, self.project, self.truth, account, subject.write, subject.read)
 
     def tasks(self) -> list[dict[str, Any]]:
         """Return all tasks with their raw data and annotations."""

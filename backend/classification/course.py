@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from backend.backbones import NETWORK
 from backend.classification.judging import judge_labels, verdict
 from backend.classification.learning import Classified, learn
 from backend.classification.stopping import stop_signal
 from backend.courses.base import Before, Lesson, Scene, Verdict
 from backend.embedding.parts import EmbeddingParts
+from backend.project import open_backbones
 from backend.registry import Version
 from backend.settings import Settings
 from backend.snapshot import History
@@ -36,8 +38,23 @@ class ClassificationCourse:
         """Return the embedder's."""
         return parts.embedder.fingerprint
 
+    def backbone(self, project_id: int, published: str | None) -> str | None:
+        """Return the published one, unless it draws masks: vectors are made with it."""
+        if published is None:
+            return None
+        manifest = open_backbones(self.settings, project_id).load(published).manifest
+        return None if NETWORK in manifest else published
+
+    def embeds_with(self, backbone: str | None) -> str | None:
+        """Return the backbone itself."""
+        return backbone
+
     def gather(self, scene: Scene) -> dict[str, str]:
         """Return nothing: vectors are all there is to know."""
+        return {}
+
+    def prepare(self, scene: Scene) -> dict[str, str]:
+        """Return nothing, too."""
         return {}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> Fit:

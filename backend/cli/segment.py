@@ -6,6 +6,7 @@ import typer
 
 from backend.cli.segment_eval import evaluate
 from backend.cli.segment_predict import predict
+from backend.cli.segment_publish import publish
 from backend.cli.segment_train import train
 
 segment = typer.Typer(
@@ -16,3 +17,4 @@ segment = typer.Typer(
 segment.command("train")(train)
 segment.command("eval")(evaluate)
 segment.command("predict")(predict)
+segment.command("publish")(publish)

@@ -10,8 +10,8 @@ import typer
 from backend.cli.bars import steps
 from backend.cli.common import clear_errors, console
 from backend.cli.datasets import tell_problems
-from backend.cli.masks import Classes, Ignore, ReadMasksAs, mask_options
-from backend.cli.reading import Force, Images, Skip
+from backend.cli.masks import Classes, Ignore, MasksArgument, ReadMasksAs, load_masks, mask_options
+from backend.cli.reading import Cache, Force, Images, Skip
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, or its model.safetensors.")],
-    source: Annotated[Path, typer.Argument(metavar="DATASET", help="Folder or file with masks.")],
+    source: MasksArgument,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for figures, sheets and pictures.")] = Path(
         "evaluation"
     ),
@@ -31,6 +31,7 @@ def evaluate(
     pictures: Annotated[
         int, typer.Option(min=0, help="Images, from the worst to the best, that get a picture of their own.")
     ] = 20,
+    cache: Cache = None,
     read_as: ReadMasksAs = "",
     images: Images = None,
     classes: Classes = "",
@@ -54,7 +55,9 @@ def evaluate(
         refuse_overwrite(out, force=force)
         model = UNetModel.load(run)
         options = mask_options(images, classes, ignore)
-        found = read_like(model, source, format=read_as, options=options, skip_problems=skip_problems)
+        found = read_like(
+            model, source, options, lambda how: load_masks(source, read_as, how, skip_problems, cache=cache)
+        )
         scenes = of_part(found, part)
         with steps("judging") as bar, placed(out, force=force) as draft:
             judged = judge_unet(model, found, scenes, skip_problems=skip_problems, progress=bar.progress)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ import typer
 from backend.cli.bars import steps
 from backend.cli.common import Failure, clear_errors, console
 from backend.cli.datasets import tell_problems
-from backend.cli.masks import Classes, Ignore, ReadMasksAs, mask_options
+from backend.cli.masks import Classes, Ignore, ReadMasksAs, load_masks, mask_options
 from backend.cli.reading import AllowNoncommercial, Cache, Images, Skip
 from backend.cli.training_config import Settings, load_config_of
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 def train(
     source: Annotated[
-        Path | None, typer.Argument(metavar="[DATASET]", help="Folder or file with masks.")
+        Path | None,
+        typer.Argument(metavar="[DATASET]", help="Folder or file with masks, or project:ID of Label Studio."),
     ] = None,
     config: Annotated[
         Path | None,
@@ -84,7 +86,11 @@ def train(
                 )
             with _bars() as told:
                 done = resume_unet(
-                    resume, skip_problems=skip_problems, allow_noncommercial=allow_noncommercial, **told
+                    resume,
+                    read=partial(load_masks, skip=True, cache=cache),
+                    skip_problems=skip_problems,
+                    allow_noncommercial=allow_noncommercial,
+                    **told,
                 )
             _tell(done, [])
             return
@@ -97,15 +103,13 @@ def train(
             raise Failure("give a DATASET, or Dataset.dataset_path in the configuration", 2)
         if (source / DATASET).is_file() and (source / "config.yaml").is_file():
             raise Failure(f"{source} is a run: to go on with it, lineup segment train --resume {source}", 2)
-        from ml.mask_sets import read_masks
-
         options = mask_options(images, classes, ignore)
-        found = read_masks(source, format=read_as, options=options, skip_problems=skip_problems)
+        found = load_masks(source, read_as, options, skip_problems, cache=cache)
         with _bars() as told:
             done = train_unet(
                 chosen,
                 found,
-                how=ReadHow(read_as, options),
+                how=ReadHow(source, read_as, options),
                 runs=runs or Path("runs"),
                 cache=cache,
                 skip_problems=skip_problems,

@@ -30,12 +30,15 @@ class Scene:
     ----------
     folder : Path
         Of the project's state on this machine.
+    backbone : str or None
+        Id of the project's own network that is used, by whatever part of the course; None: there is none.
     """
 
     project_id: int
     folder: Path
     store: SnapshotStore
     parts: EmbeddingParts
+    backbone: str | None
     task_ids: Sequence[int]
     uris: Sequence[str | None]
     embedded: Embedded
@@ -159,6 +162,14 @@ class Course(Protocol):
         """Return the fingerprint of what heads are learned on."""
         ...
 
+    def backbone(self, project_id: int, published: str | None) -> str | None:
+        """Return the project's own network that this kind uses; None where the one that is published is of another."""
+        ...
+
+    def embeds_with(self, backbone: str | None) -> str | None:
+        """Return the backbone that vectors are of, where this network is the project's own; None: the setting's."""
+        ...
+
     def gather(self, scene: Scene) -> dict[str, str]:
         """Read what is needed of the images besides their vectors, where it is not known yet.
 
@@ -172,6 +183,10 @@ class Course(Protocol):
         LabelStudioError
             If Label Studio cannot be reached.
         """
+        ...
+
+    def prepare(self, scene: Scene) -> dict[str, str]:
+        """Gather what is needed to predict a few images at once; returns and raises as `gather`."""
         ...
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> Any:

@@ -27,26 +27,26 @@ class Answers(Protocol):
         ...
 
 
-def _classification(settings: Settings, version: Version) -> Answers:
+def _classification(settings: Settings, project_id: int, version: Version) -> Answers:
     from backend.classification.serving import VectorAnswers
 
     return VectorAnswers(settings, version)
 
 
-def _segmentation(settings: Settings, version: Version) -> Answers:
+def _segmentation(settings: Settings, project_id: int, version: Version) -> Answers:
     from backend.segmentation.serving import PixelAnswers
 
-    return PixelAnswers(settings, version)
+    return PixelAnswers(settings, project_id, version)
 
 
-ANSWERS: dict[str, Callable[[Settings, Version], Answers]] = {
+ANSWERS: dict[str, Callable[[Settings, int, Version], Answers]] = {
     "choices": _classification,
     "multilabel": _classification,
     "segmentation": _segmentation,
 }
 
 
-def make_answers(settings: Settings, version: Version) -> Answers:
+def make_answers(settings: Settings, project_id: int, version: Version) -> Answers:
     """Return what a version answers with.
 
     Raises
@@ -57,4 +57,4 @@ def make_answers(settings: Settings, version: Version) -> Answers:
     kind = version.manifest["kind"]
     if kind not in ANSWERS:
         raise ValueError(f"versions of kind {kind!r} cannot be served: there are {', '.join(ANSWERS)}")
-    return ANSWERS[kind](settings, version)
+    return ANSWERS[kind](settings, project_id, version)

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from label_studio_sdk.label_interface import LabelInterface
-
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.errors import LabelStudioError
 from backend.labelstudio.reader import existing_tasks
@@ -249,6 +247,8 @@ def _import(client: LabelStudioClient, project_id: int, predictions: Sequence[Pr
 
 def _invalid(label_config: str, predictions: Sequence[Prediction]) -> dict[int, str]:
     """Return the predictions that Label Studio's own validation refuses, with its reason, by task id."""
+    from label_studio_sdk.label_interface import LabelInterface  # a second to load, and hardly ever needed
+
     interface = LabelInterface(label_config)
     reasons: dict[int, str] = {}
     for prediction in predictions:

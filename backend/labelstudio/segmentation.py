@@ -61,12 +61,15 @@ class SegmentationKind(OnImage):
     controls : tuple of str
         Names of the controls whose regions count: the one predictions go to, and one of the other kind with the
         same labels on the same image, if there is one.
+    aside : tuple of str
+        Names of the config's other controls; what is drawn with them is left aside.
     required : bool
         Whether Label Studio insists on a region.
     """
 
     shape: str = "brush"
     controls: tuple[str, ...] = ()
+    aside: tuple[str, ...] = ()
     required: bool = False
     name: ClassVar[str] = "segmentation"
     several: ClassVar[bool] = True
@@ -100,6 +103,7 @@ class SegmentationKind(OnImage):
                 MaskClasses.drawn_by(names).names,
                 _KINDS[control.tag],
                 tuple(same),
+                tuple(e.get("name") for e in elements if e.get("toName") and e.get("name") not in same),
                 control.get("required") == "true",
             )
         problems += [
@@ -123,8 +127,8 @@ class SegmentationKind(OnImage):
         """Return the mask an annotation draws; nothing is decoded.
 
         A submitted annotation without regions says that all is background, unless the control is ``required``. One
-        with a region that is broken, has no class or one that is not in the config does not count at all, since the
-        mask without it might be wrong.
+        with a region that is broken, has no class, or a class or control that is not in the config does not count at
+        all, since the mask without it might be wrong.
 
         Parameters
         ----------
@@ -140,8 +144,14 @@ class SegmentationKind(OnImage):
         """
         sha, names = hashlib.sha256(), set[str]()
         size: tuple[int, int] | None = None
-        for region in self.regions(result):
+        for region in _drawn(result):
+            if region.get("from_name") in self.aside:
+                continue
             try:
+                if region.get("from_name") not in self.controls:
+                    raise MaskError(
+                        f"was drawn with {region.get('from_name')!r}, which is no control of the label config"
+                    )
                 name = label_of(region)
                 if name is None:
                     raise MaskError("has no class")
@@ -266,11 +276,8 @@ class SegmentationKind(OnImage):
         return regions
 
     def regions(self, result: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-        """Yield the regions that count."""
-        for region in result:
-            ours = region.get("from_name") in self.controls and kind_of(region) is not None
-            if ours and not is_suspect(region):
-                yield region
+        """Return the regions that count."""
+        return (region for region in _drawn(result) if region.get("from_name") in self.controls)
 
     def _report_broken(self, region: Mapping[str, Any], task_id: int | None, error: MaskError) -> None:
         what = f"task {task_id}: region {region.get('id')!r} cannot be used: {error}"
@@ -284,6 +291,11 @@ def is_suspect(region: Mapping[str, Any]) -> bool:
     value = region.get("value")
     labelled = isinstance(value, Mapping) and any(value.get(f"{kind}labels") for kind in _KINDS.values())
     return str(region.get("id", "")).startswith(SUSPECT) and not labelled
+
+
+def _drawn(result: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Yield the regions that people drew as masks."""
+    return (region for region in result if kind_of(region) is not None and not is_suspect(region))
 
 
 def tolerance(shape: tuple[int, ...]) -> float:

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from backend.backbones import NETWORK
 from backend.courses.base import Before, Lesson, Scene, Verdict
 from backend.embedding.parts import EmbeddingParts
+from backend.labelstudio.fetch import ImageFetchError
 from backend.labelstudio.segmentation import SegmentationKind
+from backend.project import open_backbones
 from backend.registry import Version
 from backend.segmentation.desk import Desk
 from backend.segmentation.judging import judge
 from backend.segmentation.labels import FOLDER, MaskFiles
 from backend.segmentation.learning import Segmented, learn
 from backend.segmentation.memory import FILE, Memory
+from backend.segmentation.network import DrawnMasks, Painter
 from backend.segmentation.pixels import PixelRoom
 from backend.segmentation.places import open_pyramids
 from backend.settings import Settings
 from backend.snapshot import History
+from ml.images import ImageError
 from ml.segmentation.features import PixelFeatures, make_pixel_features
 from ml.segmentation.probe import ProbeFit
 from ml.segmentation.store import PyramidStore
+
+if TYPE_CHECKING:
+    from ml.segmentation.unet.model import UNetModel
 
 
 class SegmentationCourse:
@@ -38,6 +46,7 @@ class SegmentationCourse:
 
     def __init__(self, kind: str, settings: Settings) -> None:
         self.settings = settings
+        self._network: tuple[str, UNetModel] | None = None
 
     @cached_property
     def features(self) -> PixelFeatures:
@@ -50,6 +59,17 @@ class SegmentationCourse:
     def pyramids(self) -> PyramidStore:
         """Where features are kept."""
         return open_pyramids(self.settings, self.features.fingerprint)
+
+    def backbone(self, project_id: int, published: str | None) -> str | None:
+        """Return the published network, if it draws masks."""
+        if published is None:
+            return None
+        manifest = open_backbones(self.settings, project_id).load(published).manifest
+        return published if NETWORK in manifest else None
+
+    def embeds_with(self, backbone: str | None) -> str | None:
+        """Return None: a network that draws masks makes no vectors."""
+        return None
 
     def fingerprint(self, parts: EmbeddingParts) -> str:
         """Return that of the features."""
@@ -66,6 +86,19 @@ class SegmentationCourse:
             if key and uri
         }
         return room.fill(scene.project_id, images, scene.progress)
+
+    def prepare(self, scene: Scene) -> dict[str, str]:
+        """Gather features, and have the project's network, if it has one, draw what it has not drawn yet."""
+        missing = self.gather(scene)
+        painter = self._painter(scene)
+        for key, task_id, uri in zip(scene.embedded.keys, scene.task_ids, scene.uris, strict=True):
+            if painter is None or not key or not uri or key in missing:
+                continue
+            try:
+                painter.draw(scene.project_id, (task_id, uri), key)
+            except (ImageFetchError, ImageError) as error:
+                missing[key] = str(error)
+        return missing
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> ProbeFit:
         """Return a fit to start the next one from."""
@@ -102,4 +135,20 @@ class SegmentationCourse:
     def _desk(self, lesson: Lesson) -> Desk:
         folder = lesson.scene.folder
         files = MaskFiles(folder / FOLDER, cast(SegmentationKind, lesson.kind))
-        return Desk(lesson, self.pyramids, files, Memory(folder / FILE))
+        painter = self._painter(lesson.scene)
+        if painter is not None:
+            painter.masks.forget_others()
+        return Desk(lesson, self.pyramids, files, Memory(folder / FILE), painter)
+
+    def _painter(self, scene: Scene) -> Painter | None:
+        """Return the project's own network at work; the last one stays loaded."""
+        if scene.backbone is None:
+            return None
+        if self._network is None or self._network[0] != scene.backbone:
+            from ml.segmentation.unet.model import UNetModel
+
+            path = open_backbones(self.settings, scene.project_id).load(scene.backbone).path
+            self._network = scene.backbone, UNetModel.load(path)
+        stage = scene.parts.stage
+        masks = DrawnMasks(scene.folder, scene.backbone)
+        return Painter(self._network[1], masks, stage.fetcher, stage.limits)

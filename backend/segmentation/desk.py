@@ -13,6 +13,7 @@ from backend.labelstudio.mask_label import MaskLabel
 from backend.labelstudio.segmentation import SegmentationKind
 from backend.segmentation.labels import MaskFiles
 from backend.segmentation.memory import Memory
+from backend.segmentation.network import Painter
 from ml.masks import MaskError
 from ml.segmentation.pyramid import Pyramid
 from ml.segmentation.store import PyramidStore
@@ -36,12 +37,15 @@ class Desk:
     pyramids : PyramidStore
     files : MaskFiles
     memory : Memory
+    painter : Painter or None
+        The project's own network, which predicts the unlabelled tasks.
     """
 
     lesson: Lesson
     pyramids: PyramidStore
     files: MaskFiles
     memory: Memory
+    painter: Painter | None = None
 
     @property
     def kind(self) -> SegmentationKind:

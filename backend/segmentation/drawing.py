@@ -5,33 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from ml.segmentation.sizes import enlarge_probs_to_mask
-
 from backend.labelstudio.segmentation import SegmentationKind
+from backend.segmentation.network import Drawn
 
 _FEWEST = 0.005  # share of an image below which a class is not named
 
 
-def draw(kind: SegmentationKind, probs: np.ndarray, shape: tuple[int, int]) -> list[dict[str, Any]]:
-    """Return a prediction at an image's own size as a Label Studio result.
-
-    The score of a region is the mean probability of its class where it is drawn.
-
-    Parameters
-    ----------
-    kind : SegmentationKind
-    probs : ndarray of float32, shape (K, h, w)
-        At work size.
-    shape : (int, int)
-        Height and width of the image, upright.
-    """
-    top = probs.argmax(axis=0)
-    sure = {
-        name: float(probs[number][top == number].mean()) if (top == number).any() else 0.0
-        for number, name in enumerate(kind.classes)
-    }
-    return kind.result(enlarge_probs_to_mask(probs, shape), sure)
+def draw(kind: SegmentationKind, drawn: Drawn) -> list[dict[str, Any]]:
+    """Return a mask as a Label Studio result; the score of a region is that of its class."""
+    return kind.result(drawn.mask, dict(zip(kind.classes, drawn.scores.tolist(), strict=True)))
 
 
 def in_words(classes: Sequence[str], shares: Sequence[float], implied: int | None = 0) -> str:

@@ -11,8 +11,7 @@ from backend.segmentation.drawing import in_words
 from backend.segmentation.learning import Segmented
 from backend.settings import Settings
 from backend.snapshot import Judged
-from ml.suspicion.masks import MaskFindings
-from ml.suspicion.masks.judge import judge_masks
+from ml.suspicion.masks import MaskFindings, judge_masks
 
 
 def judge(learned: Segmented, reviewed: np.ndarray, settings: Settings) -> Verdict | None:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from ml.segmentation.sizes import shrink_mask, work_size
 
 from backend.labelstudio.mask_label import MaskLabel
 from backend.labelstudio.segmentation import SegmentationKind
 from ml.masks.png import read_png, write_png
+from ml.segmentation.sizes import shrink_mask, work_size
 
 FOLDER = "masks"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -9,15 +10,21 @@ from functools import cached_property, partial
 import numpy as np
 
 from backend.courses.base import Before
+from backend.labelstudio.fetch import ImageFetchError
 from backend.labelstudio.predictions import Result
 from backend.registry import Version
 from backend.segmentation.desk import Desk
 from backend.segmentation.drawing import draw, in_words
 from backend.segmentation.evidence import find, first_labels, summarise
+from backend.segmentation.network import Drawn
 from ml.heads.logistic import NotEnoughClasses
+from ml.images import ImageError
 from ml.segmentation.probe import PixelProbe, PixelSummary, ProbeFit, fit_probe
+from ml.segmentation.question import question
 from ml.segmentation.sizes import shrink_mask
 from ml.suspicion.masks import MaskFindings, Part
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,10 +85,8 @@ class Segmented:
         """Return how sure the head is of its objects as a question of yes or no, shape (m, 2); None without a head."""
         if self.head is None:
             return None
-        sure = np.array(
-            [self.summaries[row].margin if row in self.summaries else 0.5 for row in rows.tolist()]
-        )
-        return np.stack([1 - sure, 1 + sure], axis=1) / 2
+        found = [self.summaries.get(row) for row in rows.tolist()]
+        return question(np.array([one.margin if one else np.nan for one in found]))
 
     def answers(self, labels: np.ndarray) -> np.ndarray | None:
         """Return None: a mask is no answer to the question."""
@@ -111,13 +116,29 @@ class Segmented:
             return []
         number = int(np.searchsorted(self.rows, row))
         if number == len(self.rows) or self.rows[number] != row:
-            return draw(self.desk.kind, self.head.probabilities(pyramid), pyramid.size)
-        result = draw(self.desk.kind, self.fit.oos_probabilities(number, pyramid), pyramid.size)
+            drawn = self._painted(row) or Drawn.of(self.head.probabilities(pyramid), pyramid.size)
+            return draw(self.desk.kind, drawn)
+        probs = self.fit.oos_probabilities(number, pyramid)
+        result = draw(self.desk.kind, Drawn.of(probs, pyramid.size))
         if row in self.suspected:
             part, suspicion = self.suspected[row]
             region = shrink_mask(self.findings[number].region(part), pyramid.size)
             result += self.desk.kind.suspect_region(region, part.reason, suspicion)
         return result
+
+    def _painted(self, row: int) -> Drawn | None:
+        """Return what the project's own network draws; None without one, or where the image cannot be had now."""
+        desk = self.desk
+        uri, task_id = desk.lesson.targets.uris[row], int(desk.lesson.targets.ids[row])
+        if desk.painter is None or uri is None:
+            return None
+        try:
+            return desk.painter.draw(desk.lesson.project.id, (task_id, uri), desk.key(row))
+        except (ImageFetchError, ImageError) as error:
+            log.warning(
+                "task %d: predicted by the probe instead of the project's network: %s", task_id, error
+            )
+            return None
 
 
 def learn(desk: Desk, digest: str, before: Before | None) -> Segmented:

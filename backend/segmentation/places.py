@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ml.segmentation.store import PyramidStore
-
 from backend.settings import Settings
+from ml.segmentation.store import PyramidStore
 
 
 def open_pyramids(settings: Settings, fingerprint: str) -> PyramidStore:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 # a predicted piece of fewer pixels is left out: of so many, or of one in so many of the image's
 LEAST, ONE_IN = 16, 20_000
@@ -17,39 +16,57 @@ def least_piece(shape: tuple[int, ...]) -> int:
 def without_specks(mask: np.ndarray, least: int) -> np.ndarray:
     """Return the mask with small connected pieces given to the class left of them, or above at the rim.
 
+    Rows are cut into runs of one class, and runs that touch are joined to pieces, whatever number of classes there is.
+
     Parameters
     ----------
     mask : ndarray, shape (H, W)
     least : int
         Pixels that a piece must have to stay; pieces are connected along edges.
     """
-    small = np.zeros(mask.shape, dtype=np.int32)
-    count = 0
-    for number, box in enumerate(ndimage.find_objects(mask.astype(np.int32) + 1)):
-        if box is None:
-            continue
-        pieces, n = ndimage.label(mask[box] == number)
-        sizes = np.bincount(pieces.ravel(), minlength=n + 1)
-        wanted = np.flatnonzero(sizes[1:] < least) + 1
-        names = np.zeros(n + 1, dtype=np.int32)
-        names[wanted] = np.arange(count + 1, count + 1 + len(wanted))
-        small[box] += names[pieces]
-        count += len(wanted)
-    if not count:
+    height, width = mask.shape
+    begins = np.ones(mask.shape, dtype=bool)
+    np.not_equal(mask[:, 1:], mask[:, :-1], out=begins[:, 1:])
+    starts = np.flatnonzero(begins)
+    run = np.cumsum(begins.ravel(), dtype=np.int32).reshape(mask.shape) - 1
+    lengths, classes = np.diff(starts, append=mask.size), mask.ravel()[starts]
+    piece = _pieces(mask, run, begins)
+    small = np.flatnonzero(np.bincount(piece, weights=lengths) < least)
+    if not len(small):
         return mask
-    done, (height, width) = mask.copy(), mask.shape
-    places = np.flatnonzero(small)
-    places = places[np.argsort(small.ravel()[places], kind="stable")]
-    groups = np.split(places, np.flatnonzero(np.diff(small.ravel()[places])) + 1)
-    flat = done.ravel()
-    # a piece's first pixel in reading order has its neighbours, done before it, left and above
-    for group in sorted(groups, key=lambda one: int(one[0])):
-        row, column = divmod(int(group[0]), width)
+    order = np.argsort(piece, kind="stable")
+    members = dict(zip(small.tolist(), _slices(piece[order], small), strict=True))
+    # in reading order, so that what is left of a piece's first pixel, or above, is done before it
+    for number in sorted(small.tolist(), key=lambda one: int(order[members[one].start])):
+        runs = order[members[number]]
+        row, column = divmod(int(starts[runs[0]]), width)
         if column:
-            flat[group] = flat[group[0] - 1]
+            classes[runs] = classes[runs[0] - 1]
         elif row:
-            flat[group] = flat[group[0] - width]
+            classes[runs] = classes[run[row - 1, 0]]
         else:  # the corner: what follows the piece
-            rest = np.flatnonzero(small.ravel() != small.ravel()[0])
-            flat[group] = flat[rest[0]] if len(rest) else flat[0]
-    return done.reshape(height, width)
+            rest = np.flatnonzero(piece != number)
+            classes[runs] = classes[rest[0]] if len(rest) else classes[0]
+    return np.repeat(classes, lengths).reshape(height, width)
+
+
+def _pieces(mask: np.ndarray, run: np.ndarray, begins: np.ndarray) -> np.ndarray:
+    """Return the piece of each run."""
+    from scipy.sparse import (
+        coo_array,
+    )  # takes longer to load than all the rest, and readers of masks do without
+    from scipy.sparse.csgraph import connected_components
+
+    # where one of two runs above each other begins they touch for the first time
+    touch = (mask[1:] == mask[:-1]) & (begins[1:] | begins[:-1])
+    above, below = run[:-1][touch], run[1:][touch]
+    n = int(run[-1, -1]) + 1
+    joined = coo_array((np.ones(len(above), dtype=bool), (above, below)), shape=(n, n))
+    pieces: np.ndarray = connected_components(joined, directed=False)[1]
+    return pieces
+
+
+def _slices(ordered: np.ndarray, wanted: np.ndarray) -> list[slice]:
+    """Return where each of some numbers stands in an ascending array."""
+    begin, end = (np.searchsorted(ordered, wanted, side) for side in ("left", "right"))
+    return [slice(first, last) for first, last in zip(begin.tolist(), end.tolist(), strict=True)]

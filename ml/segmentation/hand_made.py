@@ -1,4 +1,4 @@
-"""Features of pixels without weights: colour, contrast and edges at several scales."""
+"""Features of pixels without weights: colour, contrast and edges at several scales, and the layout of the image."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from ml.embedders.pixels import PixelsEmbedder
 from ml.segmentation.pyramid import Level, Pyramid
 from ml.segmentation.sizes import work_size
 
@@ -13,11 +14,15 @@ _SMALL = 160  # pixels; up to here the finest level has all of them
 _SCALES = 4
 _ORIENTATIONS = 4
 _BLUR = 1.0  # cells, before every second one is taken
+_LAYOUT = 192  # numbers that say what the whole image looks like
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 class HandMadeFeatures:
     """At four scales, each half of the one before: colour, local contrast, gradient energy by orientation.
+
+    What the whole image looks like is one cell more: the vector of `ml.embedders.pixels`, in fewer dimensions by a
+    random projection (Johnson and Lindenstrauss, 1984). A pixel of a stroke alone does not tell which digit it is of.
 
     Parameters
     ----------
@@ -27,9 +32,13 @@ class HandMadeFeatures:
 
     def __init__(self, side: int) -> None:
         self.name = "pixels"
-        self.fingerprint = f"pixels-1-{side}"
+        self.fingerprint = f"pixels-2-{side}"
         self.side = side
         self.note: str | None = None
+        self._whole = PixelsEmbedder(threads=1)
+        # orthogonal columns keep the scale of what they keep
+        drawn = np.random.default_rng(0).standard_normal((self._whole.dim, _LAYOUT))
+        self._projection = np.linalg.qr(drawn)[0].astype(np.float32)
 
     def extract(self, image: Image.Image, size: tuple[int, int] | None = None) -> Pyramid:
         """Return an image's features; see `ml.segmentation.features.PixelFeatures`."""
@@ -43,6 +52,8 @@ class HandMadeFeatures:
             levels.append(Level.quantised(np.concatenate([colours, _texture(colours)], axis=2), place))
             colours = gaussian_filter(colours, (_BLUR, _BLUR, 0))[::2, ::2]
             place = place * [1, 2]  # the first of two cells is kept, where it is
+        layout = self._whole.forward(self._whole.prepare(image)[None]) @ self._projection
+        levels.append(Level.quantised(layout[None], even_place((1, 1))))
         return Pyramid(full, tuple(levels))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,22 @@ def test_the_store_keeps_outlines_apart_and_gives_them_when_asked(tmp_path: Path
     with pytest.raises(MaskError, match="is gone"):
         plain(held)
     assert plain(store.load().tasks[3].annotations[0].result) == []
+
+
+def test_outlines_are_not_in_memory(tmp_path: Path) -> None:
+    store = SnapshotStore(tmp_path / "snapshot.sqlite")
+    noise = np.random.default_rng(0).integers(1, 3, (100, 150)).astype(np.uint8)
+    drawn = mask_kind(BRUSH).result(noise, 1)
+    assert sum(len(region["value"]["rle"]) for region in drawn) > 20_000
+    store.upsert(annotated(number, pack(drawn)) for number in range(100))
+    tracemalloc.start()
+    loaded = store.load()
+    held, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(loaded.tasks) == 100
+    # as lists of numbers they take 16 MB
+    assert held < 500_000
+    assert most < 1_000_000
 
 
 def test_a_mask_is_made_of_what_the_store_has(tmp_path: Path) -> None:

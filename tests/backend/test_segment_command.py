@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from backend.settings import get_settings
 from ml.mask_sets import read_masks, write_masks
 from ml.masks.png import read_png
 from tests.backend.cli.typed import lineup
@@ -186,3 +188,61 @@ def test_wrong_use_is_named(folder: Path, run: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert code == 0, said
     assert "left out (1)" in said
+
+
+def test_a_project_is_learned_from(
+    folder: Path, run: Path, tmp_path: Path, label_studio: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABEL_STUDIO_URL", label_studio.url)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", label_studio.token)
+    get_settings.cache_clear()
+    code, said = lineup("convert", folder, "project:new", "--project-title", "Shapes")
+    assert code == 0, said
+    source = f"project:{made_project(said)}"
+    cache = ("--cache", tmp_path / "cache")
+    # as if it had been stopped before its first step
+    monkeypatch.setattr("ml.segmentation.unet.trainer.UNetTrainer.fit", broken_off)
+    code, said = lineup(
+        "segment",
+        "train",
+        source,
+        "--out",
+        tmp_path / "runs",
+        *SETTINGS,
+        *cache,
+        "--set",
+        "Training.epochs=1",
+    )
+    assert code == 1
+    monkeypatch.undo()
+    monkeypatch.setenv("LABEL_STUDIO_URL", label_studio.url)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", label_studio.token)
+    (stopped,) = (tmp_path / "runs").iterdir()
+    code, said = lineup("segment", "train", "--resume", stopped, *cache)
+    assert code == 0, said
+    about = json.loads((stopped / "dataset.json").read_text())
+    assert about["source"] == source
+    assert (len(about["train"]), len(about["valid"])) == (16, 6)
+    assert set(about["options"]["classes"]) == set(NAMES)
+    code, said = lineup(
+        "segment", "eval", run, source, "--part", "test", "--out", tmp_path / "tested", *cache
+    )
+    assert code == 0, said
+    lineup("segment", "eval", run, folder, "--part", "test", "--out", tmp_path / "own")
+    texts = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("tested", "own")]
+    assert texts[0] == texts[1]
+    code, said = lineup(
+        "segment", "predict", run, source, "--part", "val", "--out", tmp_path / "drawn", *cache
+    )
+    assert code == 0, said
+    drawn = sorted(path.name for path in (tmp_path / "drawn" / "masks").rglob("*.png"))
+    assert drawn == [f"{number:02}.png" for number in range(6)]
+    get_settings.cache_clear()
+
+
+def broken_off(self: Any) -> None:
+    raise ValueError("stopped")
+
+
+def made_project(said: str) -> int:
+    return int(said.split("Project ")[1].split(maxsplit=1)[0])

@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 from selenium.webdriver.common.action_chains import ActionChains
 
+from backend.labelstudio.config import find_kind
+from backend.labelstudio.segmentation import SegmentationKind
 from demo.label_studio import LabelStudioServer
 from ml.mask_sets import MaskReadOptions, MaskWriteOptions, read_masks, write_masks
 from ml.masks.classes import MaskClasses
@@ -175,3 +177,36 @@ def test_what_is_drawn_with_the_brush_is_read(person: Person, projects: dict[str
     assert abs(columns.mean() - 160) < 2
     assert rows.max() - rows.min() < 60
     assert set(np.unique(drawn)) == {0, 1}
+
+
+@pytest.mark.parametrize("format", KINDS)
+def test_a_suspected_place_is_shown_and_is_no_part_of_what_is_submitted(
+    person: Person, projects: dict[str, MaskProject], format: str
+) -> None:
+    project, server = projects[format], person.server
+    shape = format.rsplit("-", maxsplit=1)[-1].rstrip("s")
+    kind = find_kind(CONFIG.format(tag=KINDS[format], name=shape))
+    assert isinstance(kind, SegmentationKind)
+    where = np.zeros((HEIGHT, WIDTH), dtype=bool)
+    where[10:100, 200:310] = True
+    predicted = kind.result(shown_mask(), 0.75)
+    image = server.api("GET", f"/api/tasks/{project.tasks[0]}", params={"resolve_uri": "false"})["data"]
+    [task] = server.import_tasks(project.id, [{"data": {"image": image["image"]}}])
+    body = {"task": task, "project": project.id, "score": 0.5, "model_version": "segmentation-1"}
+    shown = [*predicted, *kind.suspect_region(where, "object missing", 0.9)]
+    server.api("POST", "/api/predictions/", {**body, "result": shown})
+    editor = Editor(person, project, task)
+    # darker than the grey of the image beside it
+    person.wait(lambda: editor.seen()[20, 250].sum() < editor.seen()[20, 195].sum() - 15, "no place is shown")
+    person.click("button", "Submit")
+
+    def annotation() -> Any:
+        found = server.api("GET", f"/api/tasks/{task}")["annotations"]
+        return found and found[0]["result"]
+
+    submitted = person.wait(annotation, "nothing was submitted")
+    assert len(submitted) == len(shown)
+    assert submitted[-1]["meta"] == {"text": ["object missing"]}
+    label = kind.target(submitted)
+    assert label is not None
+    assert label == kind.target(predicted)

@@ -32,7 +32,12 @@ class UNetTraining(LoopBlock):
     """How it is trained; better means a higher mean Dice."""
 
     epochs: int = Field(40, ge=1)
-    batch_size: int = Field(8, ge=1, description="crops a step, on each process")
+    batch_size: int = Field(
+        8, ge=1, description="crops a step, on each process, as far as step_pixels allows"
+    )
+    step_pixels: int = Field(
+        800_000, ge=1024, description="most pixels of a step, which its memory hangs on: about 4 KB each"
+    )
     warmup: float = Field(1.0, ge=0.0, description="epochs, fractions allowed")
     schedule: Schedule = "polynomial"
     power: float = Field(0.9, gt=0.0, description="schedule polynomial: its degree")

@@ -13,7 +13,7 @@ from PIL import Image
 from ml.contact_sheet import contact_sheet
 from ml.datasets import DatasetError, Problem
 from ml.datasets.example import list_problems
-from ml.datasets.find import list_images
+from ml.datasets.find import is_uri, list_images
 from ml.images import ImageError
 from ml.mask_sets import MaskSet, Scene
 from ml.mask_sets.check_files import write_table
@@ -206,8 +206,9 @@ def _named(scenes: Sequence[Scene]) -> Iterator[tuple[Scene, str]]:
     """Yield scenes with names that are each other's own, below a part where there is one."""
     taken: set[str] = set()
     for scene in scenes:
-        path = PurePosixPath(scene.image)
-        if scene.path is not None and (path.is_absolute() or ".." in path.parts or "://" in scene.image):
+        told = scene.name or scene.image
+        path = PurePosixPath(told)
+        if scene.path is not None and (is_uri(told) or path.is_absolute() or ".." in path.parts):
             path = PurePosixPath(scene.path.name)
         stem = path.with_suffix("").as_posix()
         stem = stem if not scene.split or stem.startswith(f"{scene.split}/") else f"{scene.split}/{stem}"

@@ -11,7 +11,7 @@ from ml.segmentation.unet.cache import CachedScenes, Done, cache_scenes
 from ml.segmentation.unet.config import UNetConfig
 from ml.segmentation.unet.network import BuiltUNet, build_unet
 from ml.segmentation.unet.parts import choose_parts
-from ml.segmentation.unet.run import MaskRun, ReadHow, best_of
+from ml.segmentation.unet.run import MaskRun, ReadHow, ReadMasks, best_of, read_set
 from ml.segmentation.unet.trainer import MaskMaterial, UNetTrainer
 from ml.training.fit import Trained
 from ml.training.loop import Progress, Report
@@ -76,7 +76,7 @@ def train_unet(
             progress=compared or (lambda done, total: None),
         )  # fmt: skip
         path = (
-            MaskRun.new(runs, config, found, how or ReadHow(), (learn, hold)).path
+            MaskRun.new(runs, config, found, how or ReadHow(found.source), (learn, hold)).path
             if processes.first
             else runs
         )
@@ -94,13 +94,24 @@ def train_unet(
 def resume_unet(
     path: Path,
     *,
+    read: ReadMasks = read_set,
     skip_problems: bool = False,
     allow_noncommercial: bool = False,
     report: Report | None = None,
     decoded: Done | None = None,
 ) -> Trained:
-    """Take up a run that was stopped; raises as `train_unet`."""
-    run, config, found, learn, hold = MaskRun.open(path)
+    """Take up a run that was stopped; raises as `train_unet`.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder.
+    read : callable
+        Reads its masks again, by source, format and options.
+    skip_problems, allow_noncommercial, report, decoded
+        As for `train_unet`.
+    """
+    run, config, found, learn, hold = MaskRun.open(path, read)
     begun = run.checkpoint.exists()
     progress = read_about(run.checkpoint)["progress"] if begun else None
     if progress is not None and Progress(**progress).ended(config.training):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,8 @@ from PIL import Image
 from ml.datasets import DatasetError, Problem
 from ml.datasets.example import list_problems
 from ml.images import ImageError
-from ml.mask_sets import MaskReadOptions, MaskSet, Scene, format_of, read_masks
-from ml.mask_sets.folders import PairFolders
-from ml.mask_sets.formats import find_format
+from ml.mask_sets import MaskReadOptions, MaskSet, Scene
+from ml.mask_sets.folders import CLASSES
 from ml.mask_sets.overlay import overlay
 from ml.mask_sets.writing import Progress
 from ml.masks import MaskError
@@ -145,22 +144,16 @@ def judge_unet(
 
 
 def read_like(
-    model: UNetModel, path: Path, *, format: str = "", options: MaskReadOptions, skip_problems: bool = False
+    model: UNetModel, source: Path, options: MaskReadOptions, read: Callable[[MaskReadOptions], MaskSet]
 ) -> MaskSet:
-    """Read a set of masks whose numbers are to mean what the network's do; raises as `ml.mask_sets.read_masks`.
+    """Read a set of masks whose numbers are to mean what the network's do; raises as ``read``.
 
-    What has names of its own, such as COCO, is numbered by the network's list, and so is what has none. Folders with a
-    list of their own keep it: `judge_unet` refuses another than the network's.
+    Classes that are told, or listed in a folder, stay as they are: `judge_unet` refuses others than the network's. What
+    has names without numbers, such as COCO, or numbers without names takes the network's list.
     """
-    found = read_masks(path, format=format, options=options, skip_problems=skip_problems)
-    names = found.classes.names
-    if options.classes or names == model.classes.names:
-        return found
-    chosen = find_format(format) if format else format_of(path)
-    if isinstance(chosen, PairFolders) and names != tuple(map(str, range(len(names)))):
-        return found
-    options = replace(options, classes=model.classes.names)
-    return read_masks(path, format=format, options=options, skip_problems=skip_problems)
+    if options.classes or (source / CLASSES).is_file():
+        return read(options)
+    return read(replace(options, classes=model.classes.names))
 
 
 def require_same_classes(model: UNetModel, found: MaskSet) -> None:

@@ -26,6 +26,11 @@ class MaskLoss(nn.Module):
         Of classes, in the cross-entropy.
     smoothing : float
         Share of a label that is given to all classes, in the cross-entropy.
+
+    Raises
+    ------
+    ValueError
+        If both weights are 0.
     """
 
     weights: torch.Tensor | None
@@ -34,6 +39,8 @@ class MaskLoss(nn.Module):
         self, cross_entropy: float, dice: float, weights: np.ndarray | None = None, smoothing: float = 0.0
     ) -> None:
         super().__init__()
+        if not cross_entropy and not dice:
+            raise ValueError("cross-entropy and Dice both weigh nothing")
         self.cross_entropy, self.dice, self.smoothing = cross_entropy, dice, smoothing
         self.register_buffer(
             "weights", None if weights is None else torch.tensor(weights, dtype=torch.float32)
@@ -51,12 +58,12 @@ class MaskLoss(nn.Module):
         known = classes != NOT_LABELLED
         targets = torch.where(known, classes, 0).long()
         logs = logits.float().log_softmax(dim=1)
-        loss = logs.sum() * 0.0
+        parts = []
         if self.cross_entropy:
-            loss = loss + self.cross_entropy * self._cross_entropy(logs, targets, known)
+            parts.append(self.cross_entropy * self._cross_entropy(logs, targets, known))
         if self.dice:
-            loss = loss + self.dice * _dice_loss(logs, targets, known)
-        return loss
+            parts.append(self.dice * _dice_loss(logs, targets, known))
+        return torch.stack(parts).sum()
 
     def _cross_entropy(self, logs: torch.Tensor, targets: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
         weight = known.float() if self.weights is None else self.weights[targets] * known
@@ -77,7 +84,9 @@ def _dice_loss(logs: torch.Tensor, targets: torch.Tensor, known: torch.Tensor) -
     zeros = torch.zeros(n_classes, device=logs.device)
     both = zeros.index_add(0, flat, right)
     given = zeros.index_add(0, flat, counted)
-    found = torch.einsum("nchw,nhw->c", probabilities, known.float())
+    # image by image: all at once would take a copy of all
+    each = zip(probabilities, counted.view(len(logs), -1), strict=True)
+    found = torch.stack([one.flatten(1) @ labelled for one, labelled in each]).sum(dim=0)
     there = given > 0
     dice = (2 * both + _SMOOTH) / (given + found + _SMOOTH)
     return ((1 - dice) * there).sum() / there.sum().clamp_min(1)

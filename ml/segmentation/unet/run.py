@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,8 @@ from ml.training.yaml_file import read_config_of, write_config
 
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter
+
+ReadMasks = Callable[[Path, str, MaskReadOptions], MaskSet]
 
 DATASET, CLASSES = "dataset.json", "classes.txt"
 _CURVES = (
@@ -58,7 +60,6 @@ class MaskRun(KeptRun[UNetTrainer]):
         """
         run = cls(new_folder(runs), found.classes.names)
         about = {
-            "source": str(found.source.absolute()),
             **how.as_json(found.classes),
             **{
                 name: [[one.where, one.image] for one in scenes]
@@ -72,8 +73,16 @@ class MaskRun(KeptRun[UNetTrainer]):
         return run
 
     @classmethod
-    def open(cls, path: Path) -> tuple[MaskRun, UNetConfig, MaskSet, list[Scene], list[Scene]]:
+    def open(
+        cls, path: Path, read: ReadMasks
+    ) -> tuple[MaskRun, UNetConfig, MaskSet, list[Scene], list[Scene]]:
         """Return a run that was begun: configuration, masks, and those to train on and to hold out.
+
+        Parameters
+        ----------
+        path : Path
+        read : callable
+            Reads masks by source, format and options, and leaves out what cannot be used.
 
         Raises
         ------
@@ -88,7 +97,7 @@ class MaskRun(KeptRun[UNetTrainer]):
             )
         about = json.loads((path / DATASET).read_text(encoding="utf-8"))
         how = ReadHow.from_json(about)
-        found = read_masks(Path(about["source"]), format=how.format, options=how.options, skip_problems=True)
+        found = read(Path(how.source), how.format, how.options)
         there = {(scene.where, scene.image): scene for scene in found}
         parts: list[list[Scene]] = []
         for name in ("train", "valid"):
@@ -96,7 +105,7 @@ class MaskRun(KeptRun[UNetTrainer]):
             if gone:
                 raise DatasetError(
                     f"the run {path} needs its masks to be taken up, where they were when it began: "
-                    f"{gone[0]} is not in {about['source']}"
+                    f"{gone[0]} is not in {how.source}"
                 )
             parts.append([there[where, image] for where, image in about[name]])
         config = read_config_of(UNetConfig, path / "config.yaml")
@@ -156,19 +165,22 @@ class ReadHow:
 
     Parameters
     ----------
+    source : Path
+        File or folder, or whatever else ``read`` of `MaskRun.open` takes for one.
     format : str
         One of `ml.mask_sets.FORMATS`; empty: what it looks like.
     options : MaskReadOptions, optional
     """
 
-    def __init__(self, format: str = "", options: MaskReadOptions | None = None) -> None:
+    def __init__(self, source: Path, format: str = "", options: MaskReadOptions | None = None) -> None:
+        self.source = str(source.absolute() if source.exists() else source)
         self.format, self.options = format, options or MaskReadOptions()
 
     def as_json(self, classes: MaskClasses) -> dict[str, Any]:
         """Return it for a file, with the classes that were found."""
         options = asdict(self.options) | {"classes": list(classes.names), "ignore": classes.ignore}
         options["images"] = str(self.options.images.absolute()) if self.options.images else None
-        return {"format": self.format, "options": options}
+        return {"source": self.source, "format": self.format, "options": options}
 
     @classmethod
     def from_json(cls, about: dict[str, Any]) -> ReadHow:
@@ -176,9 +188,15 @@ class ReadHow:
         options = about["options"]
         images = Path(options["images"]) if options["images"] else None
         return cls(
+            Path(about["source"]),
             about["format"],
             MaskReadOptions(images, tuple(options["classes"]), options["ignore"], options["image_column"]),
         )
+
+
+def read_set(source: Path, format: str, options: MaskReadOptions) -> MaskSet:
+    """Read masks from a file or a folder, for `MaskRun.open`."""
+    return read_masks(source, format=format, options=options, skip_problems=True)
 
 
 def best_of(history: Sequence[dict[str, Any]]) -> dict[str, Any]:

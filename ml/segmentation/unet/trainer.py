@@ -84,16 +84,17 @@ class UNetTrainer(TrainingLoop):
     ) -> None:
         self.config, self.built, self.material = config, built, material
         training = config.training
+        scenes, transform = material.scenes, config.dataset.transform
+        crop = crop_shape(transform, scenes.sizes[material.train])
+        size = max(1, min(training.batch_size, training.step_pixels // (crop[0] * crop[1])))
         batches = EpochBatches(
-            material.train, np.zeros(len(material.train), dtype=np.int64), training.batch_size, seed=training.seed,
+            material.train, np.zeros(len(material.train), dtype=np.int64), size, seed=training.seed,
             rank=processes.rank, world=processes.world,
         )  # fmt: skip
         super().__init__(
             training, built.network, built.head, fresh=built.fresh,
             batches=batches, processes=processes, keeper=keeper, report=report,
         )  # fmt: skip
-        scenes, transform = material.scenes, config.dataset.transform
-        crop = crop_shape(transform, scenes.sizes[material.train])
         self._changed = ChangedScenes(scenes, SceneChange(transform, crop, material.classes.ignore))
         self.class_counts = material.class_counts()
         weights = class_weights(self.class_counts, training.class_weights)

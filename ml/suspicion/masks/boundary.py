@@ -73,19 +73,30 @@ class _Shape:
     side: float
 
     @cached_property
+    def _most(self) -> int:
+        return int(np.ceil(max(_REACHES) * self.side))
+
+    @cached_property
+    def _wide(self) -> np.ndarray:
+        # beyond the edge of the image the object may go on
+        return np.pad(self.inside, self._most, mode="edge")
+
+    @cached_property
     def _out(self) -> np.ndarray:
         return _distances(~self.inside)
 
     @cached_property
     def _deep(self) -> np.ndarray:
-        # beyond the edge of the image the object may go on
         return _distances(np.pad(self.inside, 1, mode="edge"))[1:-1, 1:-1]
 
     def after(self, move: _Move) -> np.ndarray:
         """Which pixels are inside after a move; unchanged where nothing would be left."""
         reach = move.reach * self.side
         if move.angle is not None:
-            return _shift(self.inside, round(reach * np.sin(move.angle)), round(reach * np.cos(move.angle)))
+            down, right = round(reach * np.sin(move.angle)), round(reach * np.cos(move.angle))
+            top, left = self._most - down, self._most - right
+            height, width = self.inside.shape
+            return self._wide[top : top + height, left : left + width]
         if reach > 0:
             return self._out <= reach
         left = self._deep > -reach
@@ -104,11 +115,3 @@ def _gains(logs: np.ndarray, number: int, inside: np.ndarray, free: np.ndarray) 
 def _distances(region: np.ndarray) -> np.ndarray:
     distances: np.ndarray = ndimage.distance_transform_edt(region)
     return distances
-
-
-def _shift(inside: np.ndarray, down: int, right: int) -> np.ndarray:
-    """Move a shape; at the edges it goes on as it is there."""
-    height, width = inside.shape
-    rows = np.clip(np.arange(height) - down, 0, height - 1)
-    columns = np.clip(np.arange(width) - right, 0, width - 1)
-    return inside[rows[:, None], columns]

@@ -23,6 +23,7 @@ LOOSE = "loose boundary"
 REASONS = (MISSING, EXTRA, WRONG, LOOSE)
 
 _THICK = 0.006  # of the longer side: half the width below which a difference is a rim, not an object
+_OUTLINED = 4  # times the smallest piece: below that an object is hardly more than its boundary
 _SAME = 0.5  # of a rim, or of an object
 _ALONG = (
     0.25  # of a rim: what has so much of its own class around it is no object by itself, but a part of one
@@ -95,6 +96,8 @@ def _another_class(view: View, piece: Piece) -> Edit | None:
 def _another_boundary(view: View, piece: Piece) -> Edit | None:
     box, inside = piece
     number = int(view.label[box][inside][0])
+    if np.count_nonzero(inside) < _OUTLINED * view.least:
+        return None
     found = move_boundary(view, piece, number)
     if found is None:
         return None

@@ -62,7 +62,10 @@ def test_the_first_control_that_can_be_learned_is_taken() -> None:
 
 def test_controls_with_other_labels_are_not_mixed() -> None:
     other = '<BrushLabels name="o" toName="img"><Label value="cow"/></BrushLabels>'
-    assert mask_kind(POLYGON.replace("</View>", other + "</View>")).controls == ("p",)
+    kind = mask_kind(POLYGON.replace("</View>", other + "</View>"))
+    assert (kind.controls, kind.aside) == (("p",), ("o",))
+    cow = {**polygon(SQUARE, "cow"), "from_name": "o"}
+    assert labelled(kind, [cow, polygon(SQUARE, "cat")]) == labelled(kind, [polygon(SQUARE, "cat")])
 
 
 def test_a_label_background_is_the_implied_class() -> None:
@@ -201,6 +204,7 @@ def region(**change: Any) -> dict[str, Any]:
     (polygon([[1, 2]] * 80 + [[float("nan"), 4]], "cat"), "not a number"),
     (polygon([[1, 2], ["a", 4], [5, 6]], "cat"), "pairs of numbers"),
     (polygon(SQUARE, "cat", size=(80, 60)), "another shape"),
+    (region(from_name="former"), "no control of the label config"),
 ])  # fmt: skip
 def test_a_broken_region_costs_its_annotation_and_is_named_once(
     broken: dict[str, Any], words: str, packed: bool, caplog: pytest.LogCaptureFixture

@@ -12,7 +12,8 @@ from backend.labelstudio.segmentation import is_suspect
 from backend.predict import Predictor
 from backend.refresh import Refresher
 from backend.registry import UNTRAINED
-from backend.segmentation import pixels
+from backend.segmentation import evidence, pixels
+from backend.segmentation.memory import FILE, Memory
 from ml.segmentation.sizes import shrink_mask
 from tests.backend.segmentation.shapes import CLASSES, SIDE, ShapesBench, config, dice, picture, scene, uri
 
@@ -194,3 +195,31 @@ def test_features_and_masks_are_made_once(shapes: Make, monkeypatch: pytest.Monk
     monkeypatch.setattr("backend.segmentation.labels.shrink_mask", decoded)
     assert b.refresh("ANNOTATION_CREATED").learned
     assert decoded.call_count == 1
+
+
+def test_in_a_large_project_some_images_are_asked_about_at_a_time(
+    shapes: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "IMAGES", 4)
+    monkeypatch.setattr(evidence, "MASKS", 3)
+    b = shapes()
+    b.refresh("connect")
+    memory = Memory(b.state().folder / FILE)
+
+    def asked(name: str, digest: str) -> set[str]:
+        return {key for key, found in memory.recall(name).items() if found.source == digest}
+
+    def learned(number: int) -> str:
+        b.draw(number)
+        return str(b.state().registry.manifest(b.refresh("ANNOTATION_CREATED").version)["digest"])
+
+    second = learned(12)
+    images = asked("summaries", second)
+    assert len(images) == 4
+    assert len(asked("findings", second)) == 3 + 1
+    third = learned(13)
+    assert len(asked("summaries", third)) == 4
+    assert not asked("summaries", third) & images, "those asked about longest ago come first"
+    assert len(memory.recall("summaries")) == 16
+    assert len(memory.recall("findings")) == 12
+    assert all(0 < b.shown(number)["priority"] < 1 for number in (14, 15))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from backend.segmentation.drawing import draw, in_words
+from backend.segmentation.network import Drawn
 from tests.backend.labelstudio.mask_projects import blobs, mask_kind
 
 
@@ -30,7 +31,7 @@ def test_a_prediction_has_the_size_of_its_image_and_says_how_sure_it_is_of_each_
     probs = np.stack([np.where(truth == number, sure, (1 - sure) / 2) for number in range(3)]).astype(
         np.float32
     )
-    result = draw(kind, probs, (480, 640))
+    result = draw(kind, Drawn.of(probs, (480, 640)))
     label = kind.target(result)
     assert label is not None
     assert label.size == (480, 640)
@@ -44,7 +45,7 @@ def test_a_class_that_is_predicted_between_pixels_alone_has_a_score_all_the_same
     probs = np.zeros((3, 2, 2), dtype=np.float32)
     probs[0, :, 0], probs[1, :, 1] = 0.55, 0.55
     probs[2] = 0.45
-    result = draw(kind, probs, (20, 20))
+    result = draw(kind, Drawn.of(probs, (20, 20)))
     assert all(0 <= region["score"] <= 1 for region in result)
 
 

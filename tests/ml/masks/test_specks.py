@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
 
 from ml.masks.specks import least_piece, without_specks
 
@@ -39,3 +42,17 @@ def test_the_first_corner_takes_what_follows(mask: list[list[int]], wanted: list
 def test_what_a_speck_is_grows_with_the_image() -> None:
     assert least_piece((10, 10)) == 16
     assert least_piece((2000, 4000)) == 400
+
+
+@given(st.integers(0, 100_000), st.integers(1, 12), st.integers(1, 12), st.integers(1, 6))
+@settings(max_examples=150, deadline=None)
+def test_pieces_are_those_of_scipy(seed: int, height: int, width: int, least: int) -> None:
+    mask = np.random.default_rng(seed).integers(0, 3, (height, width)).astype(np.uint8)
+    done = without_specks(mask, least)
+    for number in range(3):
+        pieces, count = ndimage.label(mask == number)
+        for piece in range(1, count + 1):
+            there = done[pieces == piece]
+            assert len(set(there.tolist())) == 1
+            if len(there) >= least:
+                assert there[0] == number

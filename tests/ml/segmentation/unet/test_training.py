@@ -151,6 +151,29 @@ def test_a_training_that_was_killed_ends_as_one_that_was_not(
         resume_unet(run)
 
 
+@pytest.mark.parametrize(("pixels", "steps"), [(800_000, 4), (2 * 64 * 64, 8), (1024, 16)])
+def test_a_step_is_of_no_more_pixels_than_allowed(
+    folder: Path, tmp_path: Path, pixels: int, steps: int
+) -> None:
+    told: list[TrainingProgress] = []
+    chosen = config(**{"Training.epochs": 1, "Training.step_pixels": pixels})
+    train_unet(chosen, read_masks(folder), runs=tmp_path / "runs", report=told.append)
+    assert {moment.steps for moment in told} == {steps}
+
+
+def test_crops_that_other_processes_change_are_the_same(folder: Path, tmp_path: Path) -> None:
+    losses = [
+        [
+            record["train_loss"]
+            for record in train_unet(
+                config(**{"Training.num_workers": workers}), read_masks(folder), runs=tmp_path / "runs"
+            ).history
+        ]
+        for workers in (0, 2)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
 def test_masks_that_are_gone_stop_a_run_that_is_taken_up(tmp_path: Path) -> None:
     folder = shapes(tmp_path / "set", {"train": 4, "val": 2})
 

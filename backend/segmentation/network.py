@@ -1,0 +1,129 @@
+"""Masks that a project's own network draws, as files by content: a network takes a second an image without a GPU."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from safetensors.numpy import load_file, save
+
+from backend.embedding.stage import Item
+from backend.labelstudio.fetch import ImageFetcher
+from ml.images import ImageLimits, decode_reduced, upright_size
+from ml.masks.png import read_png, write_png
+from ml.segmentation.sizes import enlarge_probs_to_mask, work_size
+
+if TYPE_CHECKING:
+    from ml.segmentation.unet.model import UNetModel
+
+FOLDER = "drawn"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A mask at the size of its image, and the mean probability of each class where it is drawn, shape (K,)."""
+
+    mask: np.ndarray
+    scores: np.ndarray
+
+    @classmethod
+    def of(cls, probs: np.ndarray, shape: tuple[int, int]) -> Drawn:
+        """Return the mask of probabilities (K, h, w) at height and width ``shape``."""
+        top = probs.argmax(axis=0)
+        sums = np.array([probs[number][top == number].sum() for number in range(len(probs))])
+        counts = np.bincount(top.ravel(), minlength=len(probs))
+        return cls(enlarge_probs_to_mask(probs, shape), (sums / np.maximum(counts, 1)).astype(np.float32))
+
+
+class DrawnMasks:
+    """The masks of one network in one project, on this machine; whoever misses one draws it again.
+
+    Parameters
+    ----------
+    root : Path
+        The project's folder.
+    network : str
+        Id of the backbone.
+    """
+
+    def __init__(self, root: Path, network: str) -> None:
+        self.folder = root / FOLDER / network
+
+    def has(self, key: str) -> bool:
+        """Tell whether a content's mask is there."""
+        return self._path(key).is_file()
+
+    def get(self, key: str) -> Drawn | None:
+        """Return a content's mask, None where it is not there."""
+        try:
+            arrays = load_file(self._path(key))
+        except FileNotFoundError:
+            return None
+        return Drawn(read_png(arrays["png"].tobytes()), arrays["scores"])
+
+    def put(self, key: str, drawn: Drawn) -> None:
+        """Keep a content's mask: the file is there in whole or not at all."""
+        path = self._path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        png = np.frombuffer(write_png(drawn.mask), dtype=np.uint8)
+        try:
+            draft.write_bytes(save({"png": png, "scores": drawn.scores}))
+            os.replace(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def forget_others(self) -> None:
+        """Delete the masks of networks that were in use before."""
+        for path in self.folder.parent.iterdir() if self.folder.parent.is_dir() else ():
+            if path != self.folder:
+                shutil.rmtree(path)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.safetensors"
+
+
+@dataclass(frozen=True)
+class Painter:
+    """A network at work: fetches images, draws, and keeps what it drew."""
+
+    model: UNetModel
+    masks: DrawnMasks
+    fetcher: ImageFetcher
+    limits: ImageLimits
+
+    def draw(self, project_id: int, item: Item, key: str) -> Drawn:
+        """Return the mask of an image, drawn once.
+
+        Raises
+        ------
+        ImageFetchError, ImageError
+            If the image cannot be had or read.
+        LabelStudioError
+            If Label Studio cannot be reached.
+        """
+        if (known := self.masks.get(key)) is not None:
+            return known
+        task_id, uri = item
+        data = self.fetcher.fetch(uri, task_id, project_id)
+        drawn = paint(self.model, data, self.limits)
+        self.masks.put(key, drawn)
+        return drawn
+
+
+def paint(model: UNetModel, data: bytes, limits: ImageLimits) -> Drawn:
+    """Have a network draw the mask of an image file.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read.
+    """
+    width, height = upright_size(data, limits=limits)
+    image, _ = decode_reduced(data, limits=limits, side=min(work_size(height, width, model.side)))
+    return Drawn.of(model.probabilities(image, work_size(height, width)), (height, width))

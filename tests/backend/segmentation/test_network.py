@@ -1,0 +1,132 @@
+"""A network that was trained on masks draws those of a project, if it is the better one."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backend.labelstudio.segmentation import is_suspect
+from backend.predict import Predictor
+from backend.project import open_backbones
+from backend.refresh import Refresher
+from backend.segmentation.network import DrawnMasks
+from backend.settings import get_settings
+from ml.mask_sets import read_masks
+from ml.masks.png import write_png
+from ml.segmentation.unet.fit import train_unet
+from ml.segmentation.unet.model import UNetModel
+from ml.segmentation.unet.run import ReadHow
+from tests.backend.cli.typed import lineup
+from tests.backend.segmentation.shapes import CLASSES, SIDE, ShapesBench, dice, picture, scene, uri
+from tests.ml.segmentation.unet.conftest import one_thread
+from tests.ml.segmentation.unet.shapes import config
+
+__all__ = ["one_thread"]
+
+Make = Callable[..., ShapesBench]
+# of the project's tasks, what the network is trained on
+TRAINED = range(5)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train a network on the first scenes and on some the project does not have."""
+    folder = tmp_path_factory.mktemp("network")
+    for part, numbers in {"train": [*TRAINED, *range(100, 119)], "val": range(200, 206)}.items():
+        for place in ("img", "labels"):
+            (folder / "set" / place / part).mkdir(parents=True)
+        for number in numbers:
+            file = io.BytesIO()
+            picture(number).save(file, "PNG")
+            (folder / "set" / "img" / part / f"{number}.png").write_bytes(file.getvalue())
+            (folder / "set" / "labels" / part / f"{number}.png").write_bytes(write_png(scene(number)))
+    (folder / "set" / "classes.txt").write_text("\n".join(CLASSES) + "\n", encoding="utf-8")
+    found = read_masks(folder / "set")
+    how = ReadHow(folder / "set")
+    return train_unet(config(**{"Training.epochs": 20}), found, how=how, runs=folder / "runs").path
+
+
+@pytest.fixture
+def bench(shapes: Make, monkeypatch: pytest.MonkeyPatch) -> Iterator[ShapesBench]:
+    """A project that has been refreshed, and the settings of it for commands."""
+    b = shapes()
+    b.refresh("connect")
+    given = {
+        "MODEL_DIR": b.settings.model_dir,
+        "EMBEDDER": "pixels",
+        "LABEL_STUDIO_URL": b.server.url,
+        "LABEL_STUDIO_API_KEY": b.server.token,
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, str(value))
+    get_settings.cache_clear()
+    yield b
+    get_settings.cache_clear()
+
+
+def test_the_published_network_draws_and_the_probe_goes_on_judging(bench: ShapesBench, run: Path) -> None:
+    b, model = bench, UNetModel.load(run)
+    code, said = lineup("segment", "publish", run, "--project", b.project, "--force")
+    assert code == 0, said
+    assert re.search(r"mean Dice of 5 images .* network 0\.\d+, probe 0\.\d+", said), said
+    backbones = open_backbones(b.settings, b.project)
+    network = backbones.published()
+    assert network is not None
+    manifest = backbones.load(network).manifest
+    assert manifest["compared_on"] == 5
+    assert len(manifest["trained_on"]) == 24
+    assert manifest["dice"] > 0.5
+
+    result = b.refresh("poll")
+    assert result.learned
+    assert result.version.startswith("segmentation-2-")
+    assert b.state().registry.manifest(result.version)["backbone"] == network
+    b.idle()
+    theirs = model.mask(picture(13), (SIDE, SIDE))
+    assert np.array_equal(b.mask(b.predicted(13)), theirs)
+    assert DrawnMasks(b.state().folder, network).has(b.state().store.contents()[uri(picture(13))].key or "")
+    labelled = [region for region in b.predicted(2) if not is_suspect(region)]
+    assert dice(b.mask(labelled), scene(2)) > 0.8, "predicted by those that have not seen it"
+
+    b.refresher = Refresher(b.settings)
+    assert not b.refresh("full").learned
+    predictor = Predictor(b.settings, lambda *_: None)
+    try:
+        known = {"id": b.tasks[11], "data": b.task(11)["data"]}
+        new = {"id": 10**6, "data": {"image": uri(picture(501))}}
+        answers = predictor.predict(b.project, [known, new], b.label_config)
+    finally:
+        predictor.close()
+    assert np.array_equal(b.mask(answers[0]["result"]), model.mask(picture(11), (SIDE, SIDE)))
+    assert np.array_equal(b.mask(answers[1]["result"]), model.mask(picture(501), (SIDE, SIDE)))
+
+    code, said = lineup("train", "--project", b.project, "--drop")
+    assert code == 0, said
+    last = b.refresh("poll")
+    assert last.learned
+    assert b.state().registry.manifest(last.version)["backbone"] is None
+    b.idle()
+    assert dice(b.mask(b.predicted(13)), scene(13)) > 0.8
+
+
+def test_the_worse_one_is_not_published_and_other_classes_are_refused(
+    bench: ShapesBench, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b = bench
+    real = UNetModel.probabilities
+    monkeypatch.setattr(UNetModel, "probabilities", lambda *given: real(*given)[[1, 2, 0]])
+    code, said = lineup("segment", "publish", run, "--project", b.project)
+    assert code == 0, said
+    assert "The probe goes on" in said
+    assert open_backbones(b.settings, b.project).published() is None
+    label_config = b.label_config.replace('value="square"', 'value="box"')
+    b.server.api("PATCH", f"/api/projects/{b.project}/", {"label_config": label_config})
+    b.refresh()
+    code, said = lineup("segment", "publish", run, "--project", b.project)
+    assert code == 1
+    assert "background, disc, box" in " ".join(said.split())
