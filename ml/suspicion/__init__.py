@@ -7,10 +7,17 @@ from typing import Any
 
 from ml.suspicion.choices import judge
 from ml.suspicion.judgement import Judgement, MultiJudgement
-from ml.suspicion.masks.judge import MaskJudgement, judge_masks
 from ml.suspicion.multilabel import judge_multilabel
 
-__all__ = ["JUDGES", "Judgement", "MaskJudgement", "MultiJudgement", "make_judge"]
+__all__ = ["JUDGES", "Judgement", "MultiJudgement", "make_judge"]
+
+
+def judge_masks(*args: Any, **options: Any) -> Any:
+    """Judge masks, as `ml.suspicion.masks.judge.judge_masks`; what that needs is loaded when it is called."""
+    from ml.suspicion.masks.judge import judge_masks
+
+    return judge_masks(*args, **options)
+
 
 JUDGES: dict[str, Callable[..., Any]] = {
     "choices": judge,
