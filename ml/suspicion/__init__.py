@@ -1,4 +1,4 @@
-"""How suspect labels are. One module a kind of target, one registry line each."""
+"""How suspect labels are. One module a kind of target, one registry line each; masks are judged by `ml.suspicion.masks`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,7 @@ from ml.suspicion.multilabel import judge_multilabel
 
 __all__ = ["JUDGES", "Judgement", "MultiJudgement", "make_judge"]
 
-
-def judge_masks(*args: Any, **options: Any) -> Any:
-    """Judge masks, as `ml.suspicion.masks.judge.judge_masks`; what that needs is loaded when it is called."""
-    from ml.suspicion.masks.judge import judge_masks
-
-    return judge_masks(*args, **options)
-
-
-JUDGES: dict[str, Callable[..., Any]] = {
-    "choices": judge,
-    "multilabel": judge_multilabel,
-    "segmentation": judge_masks,
-}
+JUDGES: dict[str, Callable[..., Any]] = {"choices": judge, "multilabel": judge_multilabel}
 
 
 def make_judge(kind: str) -> Callable[..., Any]:
