@@ -1,4 +1,4 @@
-"""How suspect labels are. One module a kind of target, one registry line each; masks are judged by `ml.suspicion.masks`."""
+"""How suspect labels are. One module a kind of target, one registry line each; of masks it is `ml.suspicion.masks`."""
 
 from __future__ import annotations
 
