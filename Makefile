@@ -45,7 +45,7 @@ lint: setup-lineup ## ruff and mypy
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
-bench: setup ## measure all, or BENCH=audit|embed|suspicion|masks|mask_suspicion|multilabel|loop|load|priority|propagation|scaling|segmentation_unet|shards|training; DATA=folder of image sets, WEIGHTS=checkpoint
+bench: setup ## measure all, or BENCH=audit|embed|suspicion|masks|mask_suspicion|multilabel|loop|load|priority|propagation|scaling|segmentation_probe|segmentation_unet|shards|training; DATA=folder of image sets, WEIGHTS=checkpoint
 	@$(PY) -m benchmarks $(BENCH) $(if $(DATA),--data "$(DATA)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(BENCH_ARGS)
 
 bench-docs: setup-lineup ## put the figures of the last measurements into README and docs

@@ -21,7 +21,6 @@ from ml.masks.regions import check_region, kind_of
 
 # of numbers or points: what is shorter stays as it is
 SHORT = 64
-_MARK = "packed"
 _LEVEL = 1  # of compression: brush codes hardly shrink more
 # what holds the outline in the value of a kind's region
 _GEOMETRY = {"brush": "rle", "polygon": "points"}
@@ -77,7 +76,8 @@ class PackedResult(Sequence[dict[str, Any]]):
     Parameters
     ----------
     line : str
-        The regions as JSON, with digests instead of outlines.
+        As JSON the regions without their outlines, and of these by the region's number: key, beginning, end, digest
+        and fault.
     read : callable
         Returns the outlines, compressed.
     """
@@ -90,10 +90,10 @@ class PackedResult(Sequence[dict[str, Any]]):
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         bulk = Bulk(self.read)
-        for region in json.loads(self.line):
-            place = _place(region)
-            if place:
-                key, start, stop, digest, fault = place
+        regions, places = json.loads(self.line)
+        for number, region in enumerate(regions):
+            if str(number) in places:
+                key, start, stop, digest, fault = places[str(number)]
                 region["value"][key] = Outline(bulk, (start, stop), digest, fault)
             yield region
 
@@ -107,12 +107,12 @@ class PackedResult(Sequence[dict[str, Any]]):
         return list(self)[index]
 
     def __len__(self) -> int:
-        return len(json.loads(self.line))
+        return len(json.loads(self.line)[0])
 
     @property
     def size(self) -> int:
         """Bytes of all outlines, unpacked."""
-        return max(place[2] for place in map(_place, json.loads(self.line)) if place)
+        return max(stop for _, _, stop, _, _ in json.loads(self.line)[1].values())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PackedResult) and other.line == self.line
@@ -126,30 +126,19 @@ def pack(result: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
 
     Whether a region can be used is found out here, once, as it takes looking at all of it.
     """
-    regions, pieces, length = [], list[bytes](), 0
-    for region in result:
+    regions, places, pieces, length = [], {}, list[bytes](), 0
+    for number, region in enumerate(result):
         key, data = _outline(region)
         if data is None:
             regions.append(region)
             continue
-        place = [length, length := length + len(data), _digest(data), _fault(region)]
-        regions.append({**region, "value": {**region["value"], key: {_MARK: place}}})
+        places[number] = [key, length, length := length + len(data), _digest(data), _fault(region)]
+        regions.append({**region, "value": {**region["value"], key: None}})
         pieces.append(data)
     if not pieces:
         return result
     packed = zlib.compress(b"".join(pieces), _LEVEL)
-    return PackedResult(json.dumps(regions, separators=(",", ":")), lambda: packed)
-
-
-def _place(region: Any) -> tuple[str, int, int, str, str] | None:
-    """Return key, beginning, end, digest and fault of a region's packed outline; None where it has none."""
-    value = region.get("value") if isinstance(region, dict) else None
-    for key in _GEOMETRY.values():
-        packed = value.get(key) if isinstance(value, dict) else None
-        if isinstance(packed, dict) and _MARK in packed:
-            start, stop, digest, fault = packed[_MARK]
-            return key, start, stop, digest, fault
-    return None
+    return PackedResult(json.dumps([regions, places], separators=(",", ":")), lambda: packed)
 
 
 def check_outline(region: Mapping[str, Any]) -> str:

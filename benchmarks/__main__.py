@@ -24,6 +24,7 @@ from benchmarks import (
     priority,
     propagation,
     scaling,
+    segmentation_probe,
     segmentation_unet,
     shards,
     suspicion,
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, ModuleType] = {
     "audit": audit,
     "training": training,
     "masks": masks,
+    "segmentation_probe": segmentation_probe,
     "mask_suspicion": mask_suspicion,
     "segmentation_unet": segmentation_unet,
 }

@@ -30,7 +30,7 @@ from ml.segmentation.unet.config import STRIDE, UNetConfig
 from ml.segmentation.unet.fit import train_unet
 from ml.segmentation.unet.trainer import figures as worth
 from ml.training.loop import TrainingProgress
-from ml.training.yaml_file import check_config_of
+from ml.training.yaml_file import check_config_of, parse_override
 
 SET = "camvid_320x240"
 IGNORE = 255
@@ -45,6 +45,13 @@ def add_arguments(parser: argparse._ArgumentGroup) -> None:
     parser.add_argument("--unet-minutes", type=float, default=6.0, help="of each of the two trainings")
     parser.add_argument("--unet-side", type=int, default=320, help="longer side of the images")
     parser.add_argument("--unet-seed", type=int, default=0)
+    parser.add_argument(
+        "--unet-set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="another key of Lineup's training",
+    )
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -65,7 +72,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             {
                 "Model.class_name": MODEL, "Model.weights": weights, "Dataset.side": options.unet_side,
                 "Training.batch_size": BATCH, "Training.seed": options.unet_seed,
-            },
+            }
+            | dict(map(parse_override, options.unet_set)),
         )  # fmt: skip
         return compare(found, config, 60 * options.unet_minutes, Path(folder))
 

@@ -295,7 +295,8 @@ def is_suspect(region: Mapping[str, Any]) -> bool:
 
 def _drawn(result: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     """Yield the regions that people drew as masks."""
-    return (region for region in result if kind_of(region) is not None and not is_suspect(region))
+    regions = (region for region in result if isinstance(region, Mapping))
+    return (region for region in regions if kind_of(region) is not None and not is_suspect(region))
 
 
 def tolerance(shape: tuple[int, ...]) -> float:

@@ -51,9 +51,12 @@ def label_of(region: Region) -> str | None:
     Raises
     ------
     MaskError
-        If it has several.
+        If it has several, or something else in their place.
     """
-    names = [name for key in _LABELS[kind_of(region) or "brush"] for name in region["value"].get(key) or []]
+    given = [region["value"].get(key) or [] for key in _LABELS[kind_of(region) or "brush"]]
+    if not all(isinstance(names, list | tuple) for names in given):
+        raise MaskError("its classes are no list")
+    names = [name for names in given for name in names]
     if len(names) > 1:
         raise MaskError(f"a region has several classes, {', '.join(map(str, names))}; a pixel has one")
     return str(names[0]) if names else None
@@ -95,7 +98,7 @@ def paint(regions: Sequence[Region], classes: MaskClasses, shape: tuple[int, int
         If a region is broken, of an unknown class, or was drawn on an image of another shape; its id is named.
     """
     mask = np.full(shape, classes.blank, dtype=classes.dtype)
-    labelled = {region.get("id") for region in regions if kind_of(region) and label_of(region)}
+    labelled = {str(region.get("id")) for region in regions if kind_of(region) and label_of(region)}
     for number, region in enumerate(regions, 1):
         kind = kind_of(region)
         if kind is None:
@@ -104,7 +107,7 @@ def paint(regions: Sequence[Region], classes: MaskClasses, shape: tuple[int, int
             label = label_of(region)
             if label is not None:
                 _PAINTERS[kind](region, shape).put(mask, classes.number_of(label))
-            elif region.get("id") not in labelled:
+            elif str(region.get("id")) not in labelled:
                 raise MaskError("has no class")
         except MaskError as error:
             raise MaskError(f"region {region.get('id') or number} ({kind}): {error}") from error

@@ -20,10 +20,12 @@ from ml.segmentation.summary import PixelSummary
 __all__ = ["NotEnoughClasses", "PixelProbe", "PixelSummary", "ProbeFit", "fit_probe"]
 
 N_FOLDS = 5
-HIDDEN = 64
+HIDDEN = 96
 FEW = 4 * N_FOLDS  # images; with fewer, folds by lot could leave one without any
-_EPOCHS, _LEAST_STEPS, _RATE = 6, 300, 4e-3
-_WARM_EPOCHS, _WARM_LEAST_STEPS, _WARM_RATE = 2, 75, 1e-3
+_EPOCHS, _LEAST_STEPS, _RATE = 3, 120, 8e-3
+_WARM_EPOCHS, _WARM_LEAST_STEPS, _WARM_RATE = 1, 40, 1e-3
+# going on and on learns images by heart: after so many fits, or with so many more images, it begins anew
+_MOST_CONTINUED, _GROWTH = 8, 1.25
 _SMOOTHING = 1e-4  # of a class's share, so that one without an example is unlikely, not impossible
 _HELD_OUT = 20_000  # pixels the temperature is fitted on
 
@@ -48,6 +50,10 @@ class ProbeFit:
         Mean over pixels, out of sample, in nats, every class as frequent as it is.
     stable : bool
         Whether folds follow from content alone, so that a later fit can go on from this one.
+    continued : int
+        How many fits ago it was begun anew.
+    begun_with : int
+        Images it had then.
     """
 
     head: PixelProbe
@@ -57,6 +63,8 @@ class ProbeFit:
     temperature: float
     log_loss: float
     stable: bool
+    continued: int = 0
+    begun_with: int = 0
 
     def oos_probabilities(self, i: int, pyramid: Pyramid, side: int = SIDE) -> np.ndarray:
         """Return an image's probabilities by the probe that has not seen its fold, float32 of shape (K, h, w)."""
@@ -68,14 +76,14 @@ class ProbeFit:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays to store: the head's, and under ``warm_`` what a later fit starts from."""
-        state = np.array([self.temperature, self.log_loss, float(self.stable)])
+        state = [self.temperature, self.log_loss, self.stable, self.continued, self.begun_with]
         return self.head.to_arrays() | {
             "warm_W1": self.heads.W1,
             "warm_b1": self.heads.b1,
             "warm_W2": self.heads.W2,
             "warm_b2": self.heads.b2,
             "warm_folds": self.folds,
-            "warm_state": state,
+            "warm_state": np.array(state, dtype=np.float64),
         }
 
     @classmethod
@@ -83,8 +91,11 @@ class ProbeFit:
         """Build from what `to_arrays` returned."""
         head = PixelProbe.from_arrays(arrays)
         heads = Heads(arrays["warm_W1"], arrays["warm_b1"], arrays["warm_W2"], arrays["warm_b2"])
-        temperature, loss, stable = arrays["warm_state"].tolist()
-        return cls(head, arrays["warm_folds"], heads, head.channels, temperature, loss, bool(stable))
+        temperature, loss, stable, continued, begun_with = arrays["warm_state"].tolist()
+        return cls(
+            head, arrays["warm_folds"], heads, head.channels, temperature, loss,
+            stable=bool(stable), continued=int(continued), begun_with=int(begun_with),
+        )  # fmt: skip
 
 
 def fit_probe(
@@ -114,7 +125,8 @@ def fit_probe(
     ignore : int or None
         Number of the pixels that count for nothing.
     warm : ProbeFit, optional
-        An earlier fit to go on from; one of other features, classes or folds is left alone.
+        An earlier fit to go on from. One of other features, classes or folds is left alone, and so is one that has
+        been gone on from several times, or was begun with far fewer images.
     seed : int
     progress : callable
         Called with what is done and the total, first of reading and then of training.
@@ -134,14 +146,16 @@ def fit_probe(
     seen_by = np.ones((len(keys), n_heads), dtype=np.float32)
     seen_by[np.arange(len(keys)), folds] = 0.0
     prior, adjust = _frequencies(sample, seen_by)
-    mean = sample.X.mean(axis=0, dtype=np.float64).astype(np.float32)
-    # a feature that is nearly constant is not blown up
-    scale = np.sqrt(sample.X.var(axis=0, dtype=np.float64) + 1e-6).astype(np.float32)
     X = sample.X
+    mean = X.mean(axis=0, dtype=np.float64).astype(np.float32)
     X -= mean
+    # a feature that is nearly constant is not blown up
+    scale = np.sqrt(np.einsum("nd,nd->d", X, X) / len(X) + np.float32(1e-6))
     X /= scale
     rounds = -(-len(X) // BATCH)
-    if warm is not None and _fits(warm, sample.channels, n_classes, stable):
+    continued, begun_with = 0, len(keys)
+    if warm is not None and stable and _fits(warm, sample.channels, n_classes, len(keys)):
+        continued, begun_with = warm.continued + 1, warm.begun_with
         start, rate = warm.heads.shifted(mean, scale), _WARM_RATE
         epochs = max(_WARM_EPOCHS, -(-_WARM_LEAST_STEPS // rounds))
     else:
@@ -161,7 +175,7 @@ def fit_probe(
     temperature, loss = _calibrate(heads, sample, folds, prior, adjust, seed)
     heads = heads.unshifted(mean, scale)
     head = _served(heads, n_heads - 1, temperature, sample.channels)
-    return ProbeFit(head, folds, heads, sample.channels, temperature, loss, stable)
+    return ProbeFit(head, folds, heads, sample.channels, temperature, loss, stable, continued, begun_with)
 
 
 def _folds(keys: list[str]) -> tuple[np.ndarray, bool]:
@@ -197,9 +211,15 @@ def _frequencies(sample: Sample, seen_by: np.ndarray) -> tuple[np.ndarray, np.nd
     return prior.astype(np.float32), adjust.astype(np.float32)
 
 
-def _fits(warm: ProbeFit, channels: tuple[int, ...], n_classes: int, stable: bool) -> bool:
-    """Whether an earlier fit is of the same features, classes and folds: then no head has seen its own fold."""
-    return stable and warm.stable and warm.channels == channels and warm.head.n_classes == n_classes
+def _fits(warm: ProbeFit, channels: tuple[int, ...], n_classes: int, images: int) -> bool:
+    """Whether to go on from an earlier fit: of the same features, classes and folds, so no head has seen its own."""
+    return (
+        warm.stable
+        and warm.channels == channels
+        and warm.head.n_classes == n_classes
+        and warm.continued < _MOST_CONTINUED
+        and 1 / _GROWTH <= images / warm.begun_with <= _GROWTH
+    )
 
 
 def _calibrate(

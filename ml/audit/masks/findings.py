@@ -14,6 +14,7 @@ from ml.masks.classes import MaskClasses
 from ml.suspicion.masks import MaskFindings, MaskJudgement, Part
 
 SUSPECT, KEPT = "suspect", "kept"
+_DIGITS = 4  # of a suspicion, as it is written
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,11 @@ class MaskAudit:
 
     @property
     def suspects(self) -> np.ndarray:
-        """Rows of masks to look at, the most suspicious first."""
+        """Rows of masks to look at, the most suspicious first; of equally suspicious ones, the strongest evidence."""
         rows = np.flatnonzero(self.judgement.suspect)
-        return rows[np.argsort(-self.suspicion[rows], kind="stable")]
+        parts = [self.part(row) for row in rows.tolist()]
+        strength = np.array([0.0 if part is None else part.strength for part in parts])
+        return rows[np.lexsort((-strength, -np.round(self.suspicion[rows], _DIGITS)))]
 
     @property
     def duplicates(self) -> int:

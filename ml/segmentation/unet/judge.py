@@ -173,7 +173,7 @@ def require_same_classes(model: UNetModel, found: MaskSet) -> None:
 
 
 def draw_compared(model: UNetModel, found: MaskSet, scene: Scene, side: int = 2 * CELL) -> list[Image.Image]:
-    """Return pictures of an image, its label and its prediction, of at most ``side`` pixels; raises as `load`."""
+    """Return pictures of an image, label and prediction, of at most ``side`` pixels; raises as `MaskSet.mask`."""
     label = found.mask(scene)
     image, size = open_image(scene, max(model.side, side))
     predicted = model.mask(image, size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
@@ -218,6 +219,39 @@ def test_a_broken_region_costs_its_annotation_and_is_named_once(
     [record] = caplog.records
     assert record.getMessage().startswith("task 41: region 'bad' cannot be used: ")
     assert words in record.getMessage()
+
+
+GOOD = [region(), polygon([[10 + n / 2, 50 + n % 7] for n in range(80)], "cat"), polygon(SQUARE, "dog")]
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 300)
+    | st.floats(allow_nan=False)
+    | st.sampled_from(["", "cat", "rle"]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["rle", "points", "packed"]), inner)
+    ),
+    max_leaves=6,
+)
+
+
+def paths_of(value: Any) -> list[list[Any]]:
+    """Return the way to everything in a result; of lists to the beginning."""
+    keys = range(min(len(value), 3)) if isinstance(value, list) else value if isinstance(value, dict) else ()
+    return [[key, *rest] for key in keys for rest in ([], *paths_of(value[key]))]
+
+
+@given(st.sampled_from(paths_of(GOOD)), JSON, st.booleans())
+@settings(max_examples=400, deadline=None)
+def test_whatever_stands_in_a_region_stops_nothing(path: list[Any], value: Any, packed: bool) -> None:
+    kind = mask_kind(config("BrushLabels", "PolygonLabels"))
+    result = json.loads(json.dumps(GOOD))
+    place: Any = result
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    label = kind.target(pack(result) if packed else result, 1)
+    assert label is None or kind.mask(label, label.size or (60, 80)).shape == (label.size or (60, 80))
 
 
 def test_an_unknown_label_costs_its_annotation(caplog: pytest.LogCaptureFixture) -> None:

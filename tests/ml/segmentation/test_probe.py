@@ -116,6 +116,7 @@ def test_going_on_is_about_the_same_as_beginning_anew(fitted: ProbeFit) -> None:
     restored = ProbeFit.from_arrays(fitted.to_arrays())
     cold, warm = fit(SCENES[:25]), fit(SCENES[:25], warm=restored)
     assert np.array_equal(warm.folds[:24], fitted.folds)
+    assert (warm.continued, warm.begun_with) == (1, 24)
     agree = [
         (warm.oos_probabilities(i, p).argmax(axis=0) == cold.oos_probabilities(i, p).argmax(axis=0)).mean()
         for i, (p, _) in enumerate(SCENES[:25])
@@ -133,7 +134,8 @@ def test_going_on_takes_fewer_steps_unless_the_fit_is_of_something_else(fitted: 
     cold = steps(None)
     assert steps(fitted) < cold / 2
     few = fit(SCENES[:10])  # dealt out by order, so a head may have seen what is in its fold now
-    for other in (few, replace(fitted, channels=(1, 2))):
+    worn, small = replace(fitted, continued=8), replace(fitted, begun_with=12)
+    for other in (few, replace(fitted, channels=(1, 2)), worn, small):
         assert steps(other) == cold
 
 
