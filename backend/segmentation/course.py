@@ -20,7 +20,7 @@ from backend.segmentation.judging import judge
 from backend.segmentation.labels import FOLDER, MaskFiles
 from backend.segmentation.learning import Segmented, learn
 from backend.segmentation.memory import FILE, Memory
-from backend.segmentation.network import DrawnMasks, Painter
+from backend.segmentation.network import DrawnMasks, Painter, forget_drawn
 from backend.segmentation.pixels import PixelRoom
 from backend.segmentation.places import open_pyramids
 from backend.settings import Settings
@@ -135,10 +135,8 @@ class SegmentationCourse:
     def _desk(self, lesson: Lesson) -> Desk:
         folder = lesson.scene.folder
         files = MaskFiles(folder / FOLDER, cast(SegmentationKind, lesson.kind))
-        painter = self._painter(lesson.scene)
-        if painter is not None:
-            painter.masks.forget_others()
-        return Desk(lesson, self.pyramids, files, Memory(folder / FILE), painter)
+        forget_drawn(folder, lesson.scene.backbone)
+        return Desk(lesson, self.pyramids, files, Memory(folder / FILE), self._painter(lesson.scene))
 
     def _painter(self, scene: Scene) -> Painter | None:
         """Return the project's own network at work; the last one stays loaded."""

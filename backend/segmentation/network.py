@@ -78,14 +78,16 @@ class DrawnMasks:
         finally:
             draft.unlink(missing_ok=True)
 
-    def forget_others(self) -> None:
-        """Delete the masks of networks that were in use before."""
-        for path in self.folder.parent.iterdir() if self.folder.parent.is_dir() else ():
-            if path != self.folder:
-                shutil.rmtree(path)
-
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.safetensors"
+
+
+def forget_drawn(root: Path, network: str | None) -> None:
+    """Delete the masks of a project's other networks than the one in use."""
+    folder = root / FOLDER
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name != network:
+            shutil.rmtree(path)
 
 
 @dataclass(frozen=True)

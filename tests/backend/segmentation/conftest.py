@@ -11,6 +11,7 @@ import pytest
 
 from backend import publish
 from backend.labelstudio.config import find_kind
+from backend.segmentation import evidence
 from backend.settings import Settings
 from demo.label_studio import LabelStudioServer
 from tests.backend.segmentation.shapes import ShapesBench, config, picture, scene, uri
@@ -22,6 +23,7 @@ def shapes(
 ) -> Callable[..., ShapesBench]:
     """Make a project of ``count`` scenes, the first ``drawn`` of them annotated; ``masks`` are drawn instead."""
     monkeypatch.setattr(publish, "FIELD_BUDGET", 60.0)
+    monkeypatch.setattr(evidence, "SECONDS", 600.0)
 
     def make(
         count: int = 16,
