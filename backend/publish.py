@@ -53,7 +53,7 @@ class Outcome:
         The version every prediction carries.
     lineup : Lineup
     predictions : list of Prediction
-        Of every task with an image: the queue first, in its order, then the rest.
+        Of every task with an image, in the order of `order_predictions`.
     """
 
     version: str

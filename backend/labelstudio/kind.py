@@ -23,7 +23,7 @@ class Kind(Protocol):
 
     @property
     def name(self) -> str:
-        """The kind's name, as in `ml.learners.LEARNERS` and `ml.suspicion.JUDGES`."""
+        """The kind's name, as in `backend.labelstudio.config.KINDS`."""
         ...
 
     @property

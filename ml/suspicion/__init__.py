@@ -1,4 +1,4 @@
-"""How suspect labels are. One module a kind of target, one registry line each."""
+"""How suspect labels are. One module a kind of target, one registry line each; of masks it is `ml.suspicion.masks`."""
 
 from __future__ import annotations
 
@@ -7,16 +7,11 @@ from typing import Any
 
 from ml.suspicion.choices import judge
 from ml.suspicion.judgement import Judgement, MultiJudgement
-from ml.suspicion.masks.judge import MaskJudgement, judge_masks
 from ml.suspicion.multilabel import judge_multilabel
 
-__all__ = ["JUDGES", "Judgement", "MaskJudgement", "MultiJudgement", "make_judge"]
+__all__ = ["JUDGES", "Judgement", "MultiJudgement", "make_judge"]
 
-JUDGES: dict[str, Callable[..., Any]] = {
-    "choices": judge,
-    "multilabel": judge_multilabel,
-    "segmentation": judge_masks,
-}
+JUDGES: dict[str, Callable[..., Any]] = {"choices": judge, "multilabel": judge_multilabel}
 
 
 def make_judge(kind: str) -> Callable[..., Any]:

@@ -13,7 +13,7 @@ from ml.suspicion.masks.view import Piece, View
 
 _REACHES = (0.008, 0.016, 0.028, 0.042)  # of the longer side
 _DIRECTIONS = 8
-_FINE = 160  # steps that the longer side is searched in
+_FINE = 80  # steps that the longer side is searched in
 
 
 class _Move(NamedTuple):

@@ -7,7 +7,6 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from ml.masks.damage import damage_mask
-from ml.suspicion import make_judge
 from ml.suspicion.masks import REASONS, MaskFindings, judge_mask, judge_masks
 from ml.suspicion.masks.groups import TwoGroups
 from ml.suspicion.reasons import DUPLICATE, TOO_FEW
@@ -39,7 +38,7 @@ Found = tuple[list[MaskFindings], np.ndarray, list[np.ndarray]]
 
 def test_damaged_masks_come_first_and_more_so_than_by_softmin(found: Found) -> None:
     findings, bad, regions = found
-    judged = make_judge("segmentation")(findings)
+    judged = judge_masks(findings)
     precision = average_precision_score(bad, judged.suspicion)
     assert precision > average_precision_score(bad, [-one.softmin for one in findings]) + 0.05
     assert precision > 0.8
