@@ -96,7 +96,7 @@ def test_masks_go_into_formats_of_masks_and_the_cost_is_told(tmp_path: Path) -> 
     )
     assert code == 0
     assert '<PolygonLabels name="polygon" toName="image">' in said
-    assert '<Label value="dog"/>' in said
+    assert '<Label value="dog" background=' in said
 
 
 def test_masks_that_cannot_be_converted(tmp_path: Path) -> None:

@@ -47,10 +47,10 @@ def issues(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def test_masks_are_told_and_audited_beside_their_folder(tmp_path: Path, quick: list[object]) -> None:
-    kinds = make_damaged(tmp_path / "scans", 40)
+    kinds = make_damaged(tmp_path / "scans")
     code, said = lineup("audit", tmp_path / "scans", *quick)
     assert code == 0, said
-    assert "40, 4 classes" in said
+    assert "100, 4 classes" in said
     folder = tmp_path / "scans-audit"
     assert {path.name for path in folder.glob("[!.]*")} == {
         "issues.csv",
@@ -108,7 +108,7 @@ def test_what_is_for_images_is_refused(tmp_path: Path, quick: list[object]) -> N
 def test_suspects_become_a_project(
     tmp_path: Path, label_studio: Any, quick: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_damaged(tmp_path / "scans", 40)
+    make_damaged(tmp_path / "scans")
     for name in [name for name in os.environ if name.startswith("LABEL_STUDIO")]:
         monkeypatch.delenv(name)
     get_settings.cache_clear()

@@ -99,7 +99,9 @@ def judge_masks(
     given = [earlier.get(row, found) for row, found in enumerate(findings)]
     normal = Normal.of(given)
     unusual, part = normal.score(given)
-    two = TwoGroups.fit(unusual)
+    # a mask in which nothing would change says that it is right, and nothing of how far right ones reach
+    with_parts = np.array([one is not None for one in part])
+    two = TwoGroups.fit(unusual[with_parts] if with_parts.any() else unusual)
     known = np.flatnonzero(checked & (changed == 0))
     known = np.union1d(known, np.fromiter(earlier, dtype=np.int64, count=len(earlier)))
     log_odds = two.log_odds(unusual)

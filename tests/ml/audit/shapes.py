@@ -31,11 +31,11 @@ def scene(seed: int) -> tuple[Image.Image, np.ndarray]:
             3: (abs(y - top) < size * 0.5) & (abs(x - left) < size * 1.8),
         }[number]
         mask[inside] = number
-    colours = _COLOURS[mask] + rng.normal(0, 14, (HEIGHT, WIDTH, 3)) + rng.normal(0, 10, 3)
+    colours = _COLOURS[mask] + rng.normal(0, 10, (HEIGHT, WIDTH, 3))
     return Image.fromarray(np.clip(colours, 0, 255).astype(np.uint8)), mask
 
 
-def make_damaged(folder: Path, count: int = 60, share: float = 0.15, seed: int = 0) -> dict[str, str]:
+def make_damaged(folder: Path, count: int = 100, share: float = 0.15, seed: int = 0) -> dict[str, str]:
     """Write a set in MMSegmentation's layout, one image in five for validation; return what was damaged, and how."""
     rng = np.random.default_rng(seed)
     damaged = set(rng.permutation(count)[: round(share * count)].tolist())
