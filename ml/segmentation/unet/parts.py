@@ -72,4 +72,4 @@ def _draw(groups: list[list[Path]], share: float, seed: int) -> set[Path]:
     for number in order:
         if len(held) + len(groups[number]) <= share * count:
             held.update(groups[number])
-    return held or set(min((groups[number] for number in order), key=len))
+    return held or set(groups[min(order, key=lambda number: len(groups[number]))])
