@@ -27,7 +27,7 @@ from ml.segmentation.features import SIDE, PixelFeatures, make_pixel_features
 from ml.segmentation.metrics import confusion, dice_per_class, iou_per_class, mean_dice, mean_iou
 from ml.segmentation.probe import ProbeFit, fit_probe
 from ml.segmentation.pyramid import Pyramid
-from ml.segmentation.sampling import draw
+from ml.segmentation.sampling import Sample, draw
 from ml.segmentation.store import PyramidStore
 from ml.vectors import content_key
 
@@ -177,7 +177,10 @@ def retrain(scenes: Scenes, train: list[int], val: list[int], seed: int) -> dict
 
 
 def last_stage(scenes: Scenes, rows: list[int], val: list[int], seed: int) -> dict[str, Any]:
-    """Return what a logistic regression on the last stage, brought to every pixel, is worth."""
+    """Return what a logistic regression on the last stage, brought to every pixel, is worth.
+
+    It learns from the pixels that the probe does, and counts each class as often as it is in the images, as that does.
+    """
     sample = draw(
         [scenes.keys[row] for row in rows], lambda i: scenes.pyramid(rows[i]), lambda i: scenes.masks[rows[i]],
         len(scenes.names), ignore=IGNORE, seed=seed, progress=lambda done, total: None,
@@ -185,9 +188,15 @@ def last_stage(scenes: Scenes, rows: list[int], val: list[int], seed: int) -> di
     wide = sample.channels[-1]
     own = slice(sum(sample.channels) - wide, sum(sample.channels))
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200, C=0.01))
-    model.fit(sample.X[:, own], sample.y)
-
+    model.fit(sample.X[:, own], sample.y, logisticregression__sample_weight=frequencies(sample)[sample.y])
     return scenes.judge(val, lambda i: _linear(model, scenes.pyramid(val[i])))
+
+
+def frequencies(sample: Sample) -> np.ndarray:
+    """Return for each class how much more frequent it is in images than among the pixels drawn, shape (K,)."""
+    whole, drawn = sample.whole.sum(axis=0), sample.drawn.sum(axis=0)
+    share: np.ndarray = (whole / whole.sum()) / np.maximum(drawn / drawn.sum(), 1e-12)
+    return share
 
 
 def _linear(model: Pipeline, pyramid: Pyramid) -> np.ndarray:

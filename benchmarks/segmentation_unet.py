@@ -24,12 +24,13 @@ from benchmarks.data import MODEL, Pack, load_pack, require_weights
 from benchmarks.report import Sheet, at_least, console, drawing, target_sheet
 from ml.mask_sets import MaskSet, read_masks
 from ml.masks.png import write_png
-from ml.segmentation.metrics import confusion
+from ml.segmentation.metrics import confusion, mean_dice
 from ml.segmentation.unet.cache import CachedScenes, cache_scenes
 from ml.segmentation.unet.config import STRIDE, UNetConfig
 from ml.segmentation.unet.fit import train_unet
 from ml.segmentation.unet.trainer import figures as worth
 from ml.training.loop import TrainingProgress
+from ml.training.processes import join_processes
 from ml.training.yaml_file import check_config_of, parse_override
 
 SET = "camvid_320x240"
@@ -161,7 +162,8 @@ def train_plain(found: MaskSet, config: UNetConfig, seconds: float, folder: Path
     network = smp.Unet(
         f"tu-{config.model.class_name}", encoder_weights=None, classes=len(found.classes.names)
     )
-    network = network.to(memory_format=torch.channels_last)
+    with join_processes() as processes:  # where Lineup's own trains
+        network = network.to(processes.device, memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     began, history, best = time.perf_counter(), [], None
     rng = np.random.default_rng(config.training.seed)
@@ -173,22 +175,26 @@ def train_plain(found: MaskSet, config: UNetConfig, seconds: float, folder: Path
         network.train()
         order = rng.permutation(train)
         for at in range(0, len(order) - BATCH + 1, BATCH):
-            images, masks = batch(scenes, order[at : at + BATCH])
+            images, masks = (one.to(device_of(network)) for one in batch(scenes, order[at : at + BATCH]))
             loss = functional.cross_entropy(network(images), masks, ignore_index=IGNORE)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             if spent():
                 break
-        figures = worth(
-            np.stack([judge_plain(network, scenes, row, len(found.classes.names)) for row in valid])
-        )
+        counts = np.stack([judge_plain(network, scenes, row, len(found.classes.names)) for row in valid])
+        figures = worth(counts.sum(axis=0), mean_dice(counts))
         history.append({"epoch": len(history) + 1, "mean_dice": figures["mean_dice"]})
         console.print(f"plain, epoch {len(history)}: mean Dice {figures['mean_dice']:.4f}", markup=False)
         if best is None or figures["mean_dice"] > best["mean_dice"]:
             best = figures | {"epoch": len(history)}
     assert best is not None
     return _figures(best, history)
+
+
+def device_of(network: torch.nn.Module) -> torch.device:
+    """Return where a network is."""
+    return next(network.parameters()).device
 
 
 def batch(scenes: CachedScenes, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
@@ -209,7 +215,8 @@ def judge_plain(network: torch.nn.Module, scenes: CachedScenes, row: int, classe
     network.eval()
     images, _ = batch(scenes, np.array([row]))
     mask = scenes.mask(row)
-    found = network(images)[0].argmax(dim=0)[: mask.shape[0], : mask.shape[1]].numpy()
+    predicted = network(images.to(device_of(network)))[0].argmax(dim=0).cpu().numpy()
+    found = predicted[: mask.shape[0], : mask.shape[1]]
     return confusion(mask, found.astype(np.uint8), classes, IGNORE)
 
 

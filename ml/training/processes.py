@@ -61,6 +61,14 @@ class Processes:
         distributed.all_gather(parts, padded)
         return torch.stack(parts, dim=1).flatten(0, 1)[:total].cpu().numpy()
 
+    def add_up(self, own: np.ndarray) -> np.ndarray:
+        """Return the sum of the arrays of all processes, int64 and of one shape."""
+        if self.world == 1:
+            return own
+        total = torch.from_numpy(own).to(self.device)
+        distributed.all_reduce(total)
+        return total.cpu().numpy()
+
     def first_then_all(self, work: Callable[[], T]) -> T:
         """Have the first process do something, then the others, who find it done."""
         result = work() if self.first else None

@@ -12,10 +12,19 @@ import torch
 from PIL import Image
 
 from benchmarks import segmentation_probe
-from benchmarks.segmentation_probe import sheets
+from benchmarks.segmentation_probe import frequencies, sheets
+from ml.segmentation.sampling import Sample
 from tests.benchmarks.conftest import Bench
 
 MODEL = "test_efficientnet"
+
+
+def test_the_last_stage_counts_a_class_as_often_as_it_is() -> None:
+    drawn, whole = np.array([[30.0, 30, 0], [30, 10, 0]]), np.array([[0.9, 0.1, 0], [0.8, 0.2, 0]])
+    y = np.repeat([0, 1], [60, 40])
+    weight = frequencies(Sample(np.zeros((100, 2), np.float32), y, y, drawn, whole, (1,)))
+    assert np.bincount(y, weights=weight[y]) / 100 == pytest.approx([0.85, 0.15])
+    assert weight[2] == 0
 
 
 def test_the_probe_is_measured_beside_the_last_stage(

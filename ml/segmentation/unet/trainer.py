@@ -117,23 +117,32 @@ class UNetTrainer(TrainingLoop):
         images, classes = self._changed.__getitems__(wanted)
         return images.permute(0, 2, 3, 1).numpy(), classes.numpy()
 
-    def counts(self, rows: np.ndarray) -> np.ndarray:
-        """Return how labels and predictions of cached images agree, at work size: int64 of shape (len(rows), K, K)."""
+    def agreement(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return how labels and predictions of cached images agree, at work size.
+
+        Returns
+        -------
+        ndarray of int64, shape (K, K)
+            Pixels of all images; rows: label, columns: predicted.
+        ndarray of float32, shape (len(rows),)
+            Mean Dice of each image; NaN where nothing is labelled.
+        """
         network, scenes, classes = self.judge, self.material.scenes, self.material.classes
         self.processes.share_buffers(network)
         network.eval()
         number = len(classes.names)
+        whole = np.zeros((number, number), dtype=np.int64)
 
         def work(some: np.ndarray) -> torch.Tensor:
-            found = [
-                confusion(scenes.mask(row), self._predicted(network, row), number, classes.ignore).ravel()
-                for row in some.tolist()
-            ]
-            return torch.from_numpy(
-                np.stack(found).astype(np.float32)
-            )  # exact: an image has fewer pixels than 2**24
+            each = []
+            for row in some.tolist():
+                counts = confusion(scenes.mask(row), self._predicted(network, row), number, classes.ignore)
+                np.add(whole, counts, out=whole)
+                each.append([float(mean_dice(counts))])
+            return torch.tensor(each, dtype=torch.float32)
 
-        return self.over(rows, work, number * number).astype(np.int64).reshape(-1, number, number)
+        each = self.over(rows, work, 1)[:, 0]
+        return self.processes.add_up(whole), each
 
     @torch.no_grad()
     def _predicted(self, network: nn.Module, row: int) -> np.ndarray:
@@ -158,17 +167,19 @@ class UNetTrainer(TrainingLoop):
         valid = self.material.valid
         if not len(valid):
             return None
-        found = figures(self.counts(valid))
+        found = figures(*self.agreement(valid))
         return found, [found["mean_dice"], found["pixel_accuracy"]]
 
 
-def figures(counts: np.ndarray) -> dict[str, Any]:
+def figures(whole: np.ndarray, each: np.ndarray) -> dict[str, Any]:
     """Return what predictions are worth, as JSON has it.
 
     Parameters
     ----------
-    counts : ndarray of int, shape (n, K, K)
-        Of each image.
+    whole : ndarray of int, shape (K, K)
+        How labels and predictions of all images agree.
+    each : ndarray of float, shape (n,)
+        Mean Dice of each image, or NaN.
 
     Returns
     -------
@@ -176,7 +187,6 @@ def figures(counts: np.ndarray) -> dict[str, Any]:
         ``mean_dice``, ``mean_iou`` and ``pixel_accuracy`` of all pixels, ``image_dice``, the mean of the images' own
         mean Dice, and by class ``dice`` and ``iou``, None for one that neither label nor prediction has.
     """
-    whole, each = counts.sum(axis=0), mean_dice(counts)
     each = each[~np.isnan(each)]
     return {
         "mean_dice": _number(mean_dice(whole)),
