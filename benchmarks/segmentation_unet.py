@@ -70,7 +70,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             UNetConfig,
             {},
             {
-                "Model.class_name": MODEL, "Model.weights": weights, "Dataset.side": options.unet_side, "Training.seed": options.unet_seed,
+                "Model.class_name": MODEL, "Model.weights": weights, "Dataset.side": options.unet_side,
+                "Training.seed": options.unet_seed,
             }
             | dict(map(parse_override, options.unet_set)),
         )  # fmt: skip
