@@ -219,7 +219,7 @@ class Refresher:
             publisher.stream.reconcile()
             self._reconciled.add(project.id)
         course = self.course(kind.name)
-        backbone = course.backbone(project.id, published)
+        backbone = course.backbone(project.id, published, kind)
         lesson = self._see(
             project, backbone, kind, course, snapshot, result, progress, full="full" in reasons
         )

@@ -13,6 +13,7 @@ from backend.classification.learning import Classified, learn
 from backend.classification.stopping import stop_signal
 from backend.courses.base import Before, Lesson, Scene, Verdict
 from backend.embedding.parts import EmbeddingParts
+from backend.labelstudio.kind import Kind
 from backend.project import open_backbones
 from backend.registry import Version
 from backend.settings import Settings
@@ -38,7 +39,7 @@ class ClassificationCourse:
         """Return the embedder's."""
         return parts.embedder.fingerprint
 
-    def backbone(self, project_id: int, published: str | None) -> str | None:
+    def backbone(self, project_id: int, published: str | None, kind: Kind) -> str | None:
         """Return the published one, unless it draws masks: vectors are made with it."""
         if published is None:
             return None

@@ -162,8 +162,8 @@ class Course(Protocol):
         """Return the fingerprint of what heads are learned on."""
         ...
 
-    def backbone(self, project_id: int, published: str | None) -> str | None:
-        """Return the project's own network that this kind uses; None where the one that is published is of another."""
+    def backbone(self, project_id: int, published: str | None, kind: Kind) -> str | None:
+        """Return the project's own network that is used; None where the published one is of another kind or classes."""
         ...
 
     def embeds_with(self, backbone: str | None) -> str | None:

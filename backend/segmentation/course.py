@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -12,6 +13,7 @@ from backend.backbones import NETWORK
 from backend.courses.base import Before, Lesson, Scene, Verdict
 from backend.embedding.parts import EmbeddingParts
 from backend.labelstudio.fetch import ImageFetchError
+from backend.labelstudio.kind import Kind
 from backend.labelstudio.segmentation import SegmentationKind
 from backend.project import open_backbones
 from backend.registry import Version
@@ -32,6 +34,8 @@ from ml.segmentation.store import PyramidStore
 
 if TYPE_CHECKING:
     from ml.segmentation.unet.model import UNetModel
+
+log = logging.getLogger(__name__)
 
 
 class SegmentationCourse:
@@ -60,12 +64,26 @@ class SegmentationCourse:
         """Where features are kept."""
         return open_pyramids(self.settings, self.features.fingerprint)
 
-    def backbone(self, project_id: int, published: str | None) -> str | None:
-        """Return the published network, if it draws masks."""
+    def backbone(self, project_id: int, published: str | None, kind: Kind) -> str | None:
+        """Return the published network, if it draws masks of the classes that the label config has now."""
         if published is None:
             return None
         manifest = open_backbones(self.settings, project_id).load(published).manifest
-        return published if NETWORK in manifest else None
+        if NETWORK not in manifest:
+            return None
+        if manifest["classes"] != list(kind.classes):
+            log.warning(
+                "project %d: its network %s draws the classes %s, the label config has %s now: the probe predicts. "
+                "Train one on these, lineup segment train project:%d, or drop it, lineup train --project %d --drop",
+                project_id,
+                published,
+                ", ".join(manifest["classes"]),
+                ", ".join(kind.classes),
+                project_id,
+                project_id,
+            )
+            return None
+        return published
 
     def embeds_with(self, backbone: str | None) -> str | None:
         """Return None: a network that draws masks makes no vectors."""

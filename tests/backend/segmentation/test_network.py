@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backend.backbones import NETWORK
 from backend.labelstudio.segmentation import is_suspect
 from backend.predict import Predictor
 from backend.project import open_backbones
 from backend.refresh import Refresher
+from backend.segmentation.course import SegmentationCourse
 from backend.segmentation.network import DrawnMasks
 from backend.settings import get_settings
 from ml.mask_sets import read_masks
@@ -22,7 +24,8 @@ from ml.segmentation.unet.fit import train_unet
 from ml.segmentation.unet.model import UNetModel
 from ml.segmentation.unet.run import ReadHow
 from tests.backend.cli.typed import lineup
-from tests.backend.segmentation.shapes import CLASSES, SIDE, ShapesBench, dice, picture, scene, uri
+from tests.backend.segmentation.shapes import CLASSES, LABELS, SIDE, ShapesBench, dice, picture, scene, uri
+from tests.backend.segmentation.shapes import config as label_config
 from tests.ml.segmentation.unet.conftest import one_thread
 from tests.ml.segmentation.unet.shapes import config
 
@@ -110,6 +113,27 @@ def test_the_published_network_draws_and_the_probe_goes_on_judging(bench: Shapes
     last = b.refresh("poll")
     assert last.learned
     assert b.state().registry.manifest(last.version)["backbone"] is None
+    b.idle()
+    assert dice(b.mask(b.predicted(13)), scene(13)) > 0.8
+
+
+def test_a_network_of_other_classes_is_left_alone(
+    shapes: Make, run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    b = shapes()
+    backbones = open_backbones(b.settings, b.project)
+    name = backbones.save(run / "model.safetensors", {NETWORK: "unet", "classes": list(CLASSES)})
+    backbones.publish(name)
+    course = SegmentationCourse("segmentation", b.settings)
+    assert course.backbone(b.project, name, b.kind) == name
+    for labels in ('<Label value="square"/><Label value="disc"/>', LABELS + '<Label value="third"/>'):
+        b.label_config = label_config(labels=labels)
+        caplog.clear()
+        assert course.backbone(b.project, name, b.kind) is None
+        assert "--drop" in caplog.text
+    b.server.api("PATCH", f"/api/projects/{b.project}/", {"label_config": b.label_config})
+    result = b.refresh("connect")
+    assert b.state().registry.manifest(result.version)["backbone"] is None
     b.idle()
     assert dice(b.mask(b.predicted(13)), scene(13)) > 0.8
 

@@ -120,6 +120,27 @@ def test_a_changed_config_is_learned_anew(shapes: Make) -> None:
     assert dice(b.mask(b.predicted(14)), scene(14)) > 0.8
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        '<Label value="square"/><Label value="disc"/>',
+        '<Label value="disc"/><Label value="square"/><Label value="third"/>',
+    ],
+)
+def test_what_was_found_with_other_labels_is_not_taken_up(
+    shapes: Make, monkeypatch: pytest.MonkeyPatch, labels: str
+) -> None:
+    b = shapes(masks={7: without(7, 1)})
+    b.refresh("connect")
+    monkeypatch.setattr(evidence, "SECONDS", -1.0)  # nothing old is asked about again
+    b.label_config = config(labels=labels)
+    b.server.api("PATCH", f"/api/projects/{b.project}/", {"label_config": b.label_config})
+    assert b.refresh().learned
+    shares = [float(b.shown(number)["suggestion"].split("disc ")[1].split(" ")[0]) for number in (8, 14)]
+    real = [100 * float((scene(number) == 1).mean()) for number in (8, 14)]
+    assert np.allclose(shares, real, atol=1.5)
+
+
 def test_predict_answers_with_a_mask(shapes: Make) -> None:
     b = shapes()
     version = b.refresh("connect").version
