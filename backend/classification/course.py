@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,13 @@ class ClassificationCourse:
     def gather(self, scene: Scene) -> dict[str, str]:
         """Return nothing: vectors are all there is to know."""
         return {}
+
+    def has_broken_before(self, folder: Path, tried_at: float) -> bool:
+        """Return False: vectors are all there is to read."""
+        return False
+
+    def tidy(self, folder: Path, served: Version | None) -> None:
+        """Do nothing: versions leave nothing."""
 
     def prepare(self, scene: Scene) -> dict[str, str]:
         """Return nothing, too."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -23,7 +24,7 @@ from backend.segmentation.labels import FOLDER, MaskFiles
 from backend.segmentation.learning import Segmented, learn
 from backend.segmentation.memory import FILE, Memory
 from backend.segmentation.network import DrawnMasks, Painter, forget_drawn
-from backend.segmentation.pixels import PixelRoom
+from backend.segmentation.pixels import BROKEN, PixelRoom
 from backend.segmentation.places import open_pyramids
 from backend.settings import Settings
 from backend.snapshot import History
@@ -95,8 +96,12 @@ class SegmentationCourse:
 
     def gather(self, scene: Scene) -> dict[str, str]:
         """Read the features of images that have none yet; see `backend.segmentation.pixels`."""
-        stage = scene.parts.stage
         memory = Memory(scene.folder / FILE)
+        memory.keep_only(BROKEN, [key for key in scene.embedded.keys if key])
+        return self._fill(scene, memory)
+
+    def _fill(self, scene: Scene, memory: Memory) -> dict[str, str]:
+        stage = scene.parts.stage
         room = PixelRoom.make(self.features, self.pyramids, stage.fetcher, stage.limits, memory, scene.store)
         images = {
             key: (task_id, uri)
@@ -105,9 +110,18 @@ class SegmentationCourse:
         }
         return room.fill(scene.project_id, images, scene.progress)
 
+    def has_broken_before(self, folder: Path, tried_at: float) -> bool:
+        """Tell whether features that could not be read are to be tried again."""
+        known = Memory(folder / FILE).recall(BROKEN)
+        return any(found.value[1] < tried_at for found in known.values())
+
+    def tidy(self, folder: Path, served: Version | None) -> None:
+        """Delete the masks of other networks than the one that is served."""
+        forget_drawn(folder, served.manifest["backbone"] if served else None)
+
     def prepare(self, scene: Scene) -> dict[str, str]:
         """Gather features, and have the project's network, if it has one, draw what it has not drawn yet."""
-        missing = self.gather(scene)
+        missing = self._fill(scene, Memory(scene.folder / FILE))
         painter = self._painter(scene)
         for key, task_id, uri in zip(scene.embedded.keys, scene.task_ids, scene.uris, strict=True):
             if painter is None or not key or not uri or key in missing:
@@ -153,7 +167,6 @@ class SegmentationCourse:
     def _desk(self, lesson: Lesson) -> Desk:
         folder = lesson.scene.folder
         files = MaskFiles(folder / FOLDER, cast(SegmentationKind, lesson.kind))
-        forget_drawn(folder, lesson.scene.backbone)
         return Desk(lesson, self.pyramids, files, Memory(folder / FILE), self._painter(lesson.scene))
 
     def _painter(self, scene: Scene) -> Painter | None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
+from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
+from backend import refresh
 from backend.labelstudio.segmentation import is_suspect
 from backend.predict import Predictor
 from backend.refresh import Refresher
 from backend.registry import UNTRAINED
 from backend.segmentation import evidence, pixels
 from backend.segmentation.memory import FILE, Memory
+from ml.images import ImageError
 from ml.segmentation.sizes import shrink_mask
+from ml.vectors import content_key
 from tests.backend.segmentation.shapes import CLASSES, SIDE, ShapesBench, config, dice, picture, scene, uri
 
 Make = Callable[..., ShapesBench]
@@ -173,6 +178,36 @@ def test_a_broken_image_and_a_broken_region_cost_one_task_each(shapes: Make) -> 
     b.idle()
     assert b.predicted(14) == []
     assert dice(b.mask(b.predicted(15)), scene(15)) > 0.8
+
+
+def test_images_without_features_are_tried_again_and_then_learned_and_predicted(
+    shapes: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b = shapes()
+    real = pixels.decode_reduced
+
+    def damaged(data: bytes, **how: Any) -> Any:
+        if content_key(data) in {content_key(base64.b64decode(uri(picture(n))[22:])) for n in (3, 12)}:
+            raise ImageError("it cannot be read at this moment")
+        return real(data, **how)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pixels, "decode_reduced", damaged)
+        first = b.refresh("connect")
+    assert b.state().registry.manifest(first.version)["masks"] == 9
+    b.idle()
+    assert b.versions() == {first.version: 14}, "nothing is said of an image that cannot be read"
+    assert b.refresh("poll").version == first.version
+    for module in (refresh, pixels):
+        monkeypatch.setattr(module, "RETRY_BROKEN_AFTER", -1.0)
+    second = b.refresh("poll")
+    assert second.learned
+    assert b.state().registry.manifest(second.version)["masks"] == 10
+    b.idle()
+    assert dice(b.mask(b.predicted(12)), scene(12)) > 0.8
+    begun = Mock()
+    b.refresher.refresh(b.project, ("poll",), lambda *_: None, begun)
+    assert not begun.called, "nothing is left to try"
 
 
 @pytest.mark.parametrize("step", ["pixels", "masks", "learn", "judge", "predict", "switch"])
