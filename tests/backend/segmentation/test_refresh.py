@@ -18,6 +18,7 @@ from backend.registry import UNTRAINED
 from backend.segmentation import evidence, pixels
 from backend.segmentation.memory import FILE, Memory
 from ml.images import ImageError
+from ml.segmentation.probe import ProbeFit
 from ml.segmentation.sizes import shrink_mask
 from ml.vectors import content_key
 from tests.backend.segmentation.shapes import CLASSES, SIDE, ShapesBench, config, dice, picture, scene, uri
@@ -91,6 +92,19 @@ def test_the_same_again_learns_and_writes_nothing(shapes: Make, monkeypatch: pyt
     later = b.refresh("full")
     assert (later.version, later.learned) == (first.version, False)
     assert later.written == {"predictions": 0, "fields": 0}
+
+
+def test_near_duplicates_are_judged_by_a_head_that_has_seen_neither(shapes: Make) -> None:
+    brighter = {
+        number: picture(number - 5).point(lambda value: min(value + 1, 255)) for number in range(5, 10)
+    }
+    masks = {number: scene(number - 5) for number in brighter}
+    b = shapes(uris={number: uri(image) for number, image in brighter.items()}, masks=masks)
+    result = b.refresh("connect")
+    registry = b.state().registry
+    folds = ProbeFit.from_arrays(registry.load(result.version).arrays).folds
+    assert folds[:5].tolist() == folds[5:].tolist()
+    assert len(set(folds.tolist())) == 5
 
 
 def test_one_more_mask_is_a_new_version(shapes: Make) -> None:
