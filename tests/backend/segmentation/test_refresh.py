@@ -293,3 +293,14 @@ def test_in_a_large_project_some_images_are_asked_about_at_a_time(
     assert len(memory.recall("summaries")) == 16
     assert len(memory.recall("findings")) == 12
     assert all(0 < b.shown(number)["priority"] < 1 for number in (14, 15))
+
+
+def test_masks_are_judged_by_as_many_threads_as_memory_allows(
+    shapes: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ml.embedders.threads.usable_cpus", lambda: 4)
+    monkeypatch.setattr("ml.embedders.threads.WORKER_BYTES", 45_000_000)
+    pool = Mock(side_effect=evidence.worker_threads)
+    monkeypatch.setattr(evidence, "worker_threads", pool)
+    assert shapes().refresh("connect").learned
+    assert {call.args[1]: call.args[0] for call in pool.call_args_list} == {"findings": 2, "summaries": 2}
