@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import uuid
@@ -20,6 +21,8 @@ from ml.segmentation.sizes import enlarge_probs_to_mask, work_size
 
 if TYPE_CHECKING:
     from ml.segmentation.unet.model import UNetModel
+
+log = logging.getLogger(__name__)
 
 FOLDER = "drawn"
 
@@ -86,8 +89,12 @@ def forget_drawn(root: Path, network: str | None) -> None:
     """Delete the masks of a project's other networks than the one in use."""
     folder = root / FOLDER
     for path in folder.iterdir() if folder.is_dir() else ():
-        if path.name != network:
+        if path.name == network:
+            continue
+        try:
             shutil.rmtree(path)
+        except OSError as error:  # somebody still draws there
+            log.warning("%s is no longer needed and goes after the next refresh: %s", path, error)
 
 
 @dataclass(frozen=True)
