@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -22,8 +23,11 @@ from backend.snapshot import SNAPSHOT, SnapshotStore
 
 log = logging.getLogger(__name__)
 
-# Label Studio gives up after 100 s
+# Label Studio gives up after 100 s: until when new images are embedded, and until when answers are made
 SECONDS = 80.0
+ANSWER_SECONDS = 90.0
+# of results in one answer, as JSON: a mask may have megabytes
+MOST_BYTES = 64_000_000
 # lines of the log one request may fill with reasons
 LOGGED = 20
 
@@ -111,6 +115,7 @@ class Predictor:
     ) -> list[tuple[list[dict[str, Any]], float] | str]:
         if version == UNTRAINED:
             return ["there is no model yet"] * len(tasks)
+        begun = time.monotonic()
         served = self._load(project_id, version)
         store = SnapshotStore.for_reading(self.settings.project_dir(project_id) / SNAPSHOT)
         kind = find_kind(label_config or (store.get_meta("project") or {}).get("label_config", ""))
@@ -118,14 +123,22 @@ class Predictor:
             self._request(project_id, "predict")
             return ["the label config changed; a refresh learns it anew"] * len(tasks)
         uris = [_image_uri(kind, task) for task in tasks]
-        keys, why = self._images(project_id, served, store, tasks, uris)
+        keys, why = self._images(project_id, served, store, tasks, uris, begun + SECONDS)
         out: list[tuple[list[dict[str, Any]], float] | str] = [reason or _NEW for reason in why]
         rows = [row for row, reason in enumerate(why) if reason is None]
         answers = served.answers.predict(kind, [str(keys[row]) for row in rows])
-        for row, answer in zip(rows, answers, strict=True):
+        size = 0
+        for number, (row, answer) in enumerate(zip(rows, answers, strict=True), 1):
             if answer is not None:
                 result, sure = answer
                 out[row] = result, live_score(tasks[row]["data"], sure, self.settings.field_prefix)
+                size += len(json.dumps(result))
+            late = time.monotonic() > begun + ANSWER_SECONDS
+            if number < len(rows) and (late or size >= MOST_BYTES):
+                for left in rows[number:]:
+                    out[left] = _NO_TIME if late else _NO_ROOM
+                self._request(project_id, "predict")
+                break
         return out
 
     def _images(
@@ -135,6 +148,7 @@ class Predictor:
         store: SnapshotStore,
         tasks: Sequence[dict[str, Any]],
         uris: Sequence[str | None],
+        deadline: float,
     ) -> tuple[list[str | None], list[str | None]]:
         """Return for each task the digest of its image, and None or why it cannot be predicted."""
         keys, why = _look_up(served, store, uris)
@@ -147,7 +161,6 @@ class Predictor:
             if uri and reason == _NEW:
                 new.setdefault(uri, _task_id(task))
         if new:
-            deadline = time.monotonic() + SECONDS
             images = [(task_id, uri) for uri, task_id in new.items()]
             manifest = served.manifest
             outcome = self.newcomers.embed(
@@ -209,6 +222,8 @@ def _look_up(
 
 
 _NEW = "the image is not embedded yet; the next refresh does it"
+_NO_TIME = "the tasks before it took all the time of the request; ask for fewer at a time"
+_NO_ROOM = "the tasks before it fill the answer; ask for fewer at a time"
 _NO_IMAGE = "the task has no image under the key the label config names"
 
 

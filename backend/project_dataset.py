@@ -10,7 +10,7 @@ from typing import Any
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.config import LabelConfig, find_kind
 from backend.labelstudio.kind import Kind
-from backend.labelstudio.reader import read_project, read_tasks
+from backend.labelstudio.reader import may_have_masks, read_project, read_tasks
 from backend.labelstudio.targets import resolve
 from backend.project_images import ProjectImages
 from backend.settings import Settings
@@ -56,7 +56,8 @@ def read_project_dataset(
     with LabelStudioClient(settings.label_studio_url, settings.api_key) as client:
         info = read_project(client, project_id)
         kind = _kind(project_id, info.label_config, options)
-        tasks = [task for page in read_tasks(client, project_id) for task in page]
+        masks = may_have_masks(info.label_config)
+        tasks = [task for page in read_tasks(client, project_id, masks=masks) for task in page]
         with ProjectImages.opened(client, settings, project_id, cache, options.images) as images:
             entries = _entries(tasks, kind, images, settings, progress)
             source = Path(f"project-{project_id}")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from backend.labelstudio.client import LabelStudioClient
-from backend.labelstudio.reader import parse_time, read_task_ids, read_tasks
+from backend.labelstudio.reader import may_have_masks, parse_time, read_task_ids, read_tasks
 from backend.snapshot import ProjectInfo, Snapshot, SnapshotStore, TaskRecord
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,8 @@ def _pull(
     """Read pages into store and snapshot; return how many tasks are new or say something new."""
     count = changed = 0
     known = {task_id: task.updated_at for task_id, task in snapshot.tasks.items()} if since else {}
-    for page in read_tasks(client, info.id, since=since, known=known):
+    masks = may_have_masks(info.label_config)
+    for page in read_tasks(client, info.id, since=since, known=known, masks=masks):
         fresh = [task for task in page if not _same(snapshot.tasks.get(task.id), task)]
         if fresh:  # told before it is stored: a read cut short must not make the next one find nothing new
             store.set_meta("unfinished", True)

@@ -79,12 +79,11 @@ class PredictionStream:
     def post_in_bulk(self, predictions: Sequence[Prediction], *, stop: Stop = never) -> int:
         """Import predictions in as few requests as memory allows, one but for masks; return how many were new.
 
-        Tasks that have one of their version are skipped. Between two requests, ``stop`` ends it.
+        Tasks that have one of their version are skipped. ``stop`` ends it between two masks that have to be made,
+        which takes a second each: what is made is sent.
         """
         new = 0
-        for batch in batches(self._missing(predictions)):
-            if new and stop():
-                break
+        for batch in batches(self._missing(predictions), stop=stop):
             new += len(batch)
             report = import_predictions(self.client, self.project_id, self.label_config, batch)
             created = {p.task: Posted(None, p.score) for p in batch if p.task not in report.rejected}

@@ -45,12 +45,23 @@ class Prediction:
         }
 
 
-def batches(predictions: Iterable[Prediction], most_bytes: int = BATCH_BYTES) -> Iterator[list[Prediction]]:
-    """Yield predictions with their results made, in lists of up to so many bytes as JSON, or of one."""
-    batch, held = list[Prediction](), 0
+def batches(
+    predictions: Iterable[Prediction],
+    most_bytes: int = BATCH_BYTES,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[list[Prediction]]:
+    """Yield predictions with their results made, in lists of up to so many bytes as JSON, or of one.
+
+    ``stop`` is asked before each result that has to be made, but the first: what is made by then is the last list.
+    """
+    batch, held, begun = list[Prediction](), 0, False
     for prediction in predictions:
-        body = prediction.body()
-        size = len(json.dumps(body)) if callable(prediction.result) else 0
+        late = callable(prediction.result)
+        if late and begun and stop():
+            break
+        body, begun = prediction.body(), True
+        size = len(json.dumps(body)) if late else 0
         if batch and held + size > most_bytes:
             yield batch
             batch, held = [], 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,8 @@ from backend.packed import PackedResult, pack
 from backend.snapshot import AnnotationRecord, ProjectInfo, TaskRecord
 
 PAGE = 500
-# pages grow to PAGE, but where annotations are masks only as long as one has about so many bytes of them
+# pages grow to PAGE; where annotations may be masks they stay at FIRST_PAGE until some were seen, and from then on are
+# as long as so many bytes of masks allow
 FIRST_PAGE = 50
 MASK_BYTES = 5_000_000
 ID_PAGE = 2000
@@ -60,6 +62,7 @@ def read_tasks(
     *,
     since: str | None = None,
     known: Mapping[int, str] | None = None,
+    masks: bool = True,
 ) -> Iterator[list[TaskRecord]]:
     """Yield pages of tasks in the order of their ids, with raw data and submitted annotations.
 
@@ -73,6 +76,8 @@ def read_tasks(
     known : mapping of task id to ``updated_at``, optional
         What is already known, to leave out what did not change within the overlap; where nothing did, this
         costs one small call.
+    masks : bool
+        Whether annotations may be masks, see `may_have_masks`; pages without can be long from the start.
 
     Yields
     ------
@@ -82,7 +87,7 @@ def read_tasks(
     start = _stamp(parse_time(since) - OVERLAP) if since else None
     if start and known and _nothing_new(client, project_id, start, known):
         return
-    last, size = 0, min(FIRST_PAGE, PAGE)
+    last, size, heaviest = 0, min(FIRST_PAGE, PAGE), 0
     while True:
         filters = [_filter("id", "greater", "Number", last)]
         if start:
@@ -95,8 +100,15 @@ def read_tasks(
         if len(page) < size:
             return
         last = records[-1].id
-        fitting = MASK_BYTES * size // max(_mask_bytes(records), 1)
-        size = max(min(fitting, 2 * size, PAGE), 1)
+        # unlabelled tasks say nothing of what masks take
+        heaviest = max(heaviest, _mask_bytes(records))
+        most = MASK_BYTES // heaviest if heaviest else FIRST_PAGE if masks else PAGE
+        size = max(min(most, 2 * size, PAGE), 1)
+
+
+def may_have_masks(label_config: str) -> bool:
+    """Tell whether a label config has brushes or polygons."""
+    return re.search(r"<\s*(Brush|Polygon)", label_config, re.IGNORECASE) is not None
 
 
 def read_task_ids(client: LabelStudioClient, project_id: int) -> set[int]:
@@ -149,8 +161,11 @@ def parse_time(text: str) -> datetime:
 
 
 def _mask_bytes(tasks: Sequence[TaskRecord]) -> int:
-    results = (a.result for task in tasks for a in task.annotations)
-    return sum(result.size for result in results if isinstance(result, PackedResult))
+    """Return how many bytes of masks a task has that has any, on average."""
+    drawn = [
+        sum(a.result.size for a in task.annotations if isinstance(a.result, PackedResult)) for task in tasks
+    ]
+    return sum(drawn) // max(sum(size > 0 for size in drawn), 1)
 
 
 def _stamp(time: datetime) -> str:

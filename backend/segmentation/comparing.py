@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -16,6 +17,7 @@ from backend.segmentation.network import paint
 from backend.settings import Settings
 from backend.snapshot import SNAPSHOT, SnapshotStore
 from backend.targets import build_targets
+from ml.images import ImageLimits, upright_size
 from ml.segmentation.metrics import confusion, mean_dice
 from ml.segmentation.sizes import shrink_mask
 
@@ -103,8 +105,13 @@ def compare(
         progress(done, len(held))
         task_id = int(targets.ids[row])
         data = fetcher.fetch(cast(str, targets.uris[row]), task_id, project_id)
-        mask = files.get(targets.labels[row], key)
+        mask = files.mask(targets.labels[row], key, partial(_shape, data, settings.image_limits))
         drawn = shrink_mask(paint(model, data, settings.image_limits).mask, mask.shape)
         network.append(float(mean_dice(confusion(mask, drawn, count, ignore))))
         probe.append(float(judged[task_id].findings["dice"]))
     return Comparison(round(float(np.mean(network)), 4), round(float(np.mean(probe)), 4), len(held))
+
+
+def _shape(data: bytes, limits: ImageLimits) -> tuple[int, int]:
+    width, height = upright_size(data, limits=limits)
+    return height, width

@@ -6,7 +6,6 @@ project. So a refresh asks of what is new, and for some seconds of those it has 
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict
@@ -17,7 +16,9 @@ import numpy as np
 from backend.labelstudio.mask_label import MaskLabel
 from backend.segmentation.desk import Desk
 from ml.embedders.stream import in_order, worker_threads
+from ml.embedders.threads import workers_within
 from ml.segmentation.probe import PixelProbe, PixelSummary, ProbeFit
+from ml.segmentation.sizes import SIDE
 from ml.suspicion.masks import MaskFindings, judge_mask
 
 # for which a refresh asks about masks, and then about images, besides what is new (a mask takes a core 0.1 to 0.5 s, an
@@ -28,6 +29,9 @@ _STORE_AFTER = 15.0
 _FINDINGS, _SUMMARIES = "findings", "summaries"
 _REPORT_EVERY = 8
 _DIGITS = 5
+# what a thread holds at most: of an image's probabilities judging makes six copies, and a summary has its features
+_COPIES = 6
+_SUMMARY_BYTES = 20_000_000
 
 
 def find(
@@ -57,13 +61,16 @@ def find(
         probs = fit.oos_probabilities(number, desk.pyramid(row))
         return judge_mask(desk.mask(row), probs, desk.kind.mask_classes).to_json()
 
-    keys = [f"{desk.label(row).digest}-{desk.key(row)}" for row in rows.tolist()]
+    keys = [f"{_asked_by(desk)}-{desk.label(row).digest}-{desk.key(row)}" for row in rows.tolist()]
     earlier = [
-        f"{first.digest}-{desk.key(row)}" if first is not None and first != desk.label(row) else None
+        f"{_asked_by(desk)}-{first.digest}-{desk.key(row)}"
+        if first is not None and first != desk.label(row)
+        else None
         for row, first in zip(rows.tolist(), firsts, strict=True)
     ]
     kept = {key for key in earlier if key is not None}
-    found = _ask(desk, _FINDINGS, "judge", keys, source, judge, again=MASKS, kept=kept)
+    holds = _COPIES * len(desk.kind.mask_classes.names) * SIDE * SIDE * np.dtype(np.float32).itemsize
+    found = _ask(desk, _FINDINGS, "judge", keys, source, judge, again=MASKS, holds=holds, kept=kept)
     parsed = {key: MaskFindings.from_json(value) for key, value in found.items()}
     return [parsed[key] for key in keys], [parsed.get(key) if key else None for key in earlier]
 
@@ -81,12 +88,17 @@ def summarise(desk: Desk, rows: np.ndarray, head: PixelProbe, source: str) -> li
         made = asdict(head.summary(desk.pyramid(int(rows[number]))))
         return {**made, "shares": np.round(made["shares"], _DIGITS).tolist()}
 
-    keys = [desk.key(row) for row in rows.tolist()]
-    found = _ask(desk, _SUMMARIES, "predict", keys, source, summary, again=IMAGES)
+    keys = [f"{_asked_by(desk)}-{desk.key(row)}" for row in rows.tolist()]
+    found = _ask(desk, _SUMMARIES, "predict", keys, source, summary, again=IMAGES, holds=_SUMMARY_BYTES)
     return [
         PixelSummary(**{**found[key], "shares": np.array(found[key]["shares"], dtype=np.float32)})
         for key in keys
     ]
+
+
+def _asked_by(desk: Desk) -> str:
+    """Return what begins every key: answers are by class, and of features, and both may be others next time."""
+    return f"{desk.kind.digest[:16]}-{desk.pyramids.fingerprint}"
 
 
 def _ask(
@@ -98,9 +110,13 @@ def _ask(
     make: Callable[[int], Any],
     *,
     again: int,
+    holds: int,
     kept: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Return a value for each key, of this source or where there are too many an earlier one, and what is kept."""
+    """Return a value for each key, of this source or where there are too many an earlier one, and what is kept.
+
+    ``holds`` is how many bytes making one takes.
+    """
     known = desk.memory.recall(name)
     numbers: dict[str, int] = {}
     for number, key in enumerate(keys):
@@ -108,7 +124,7 @@ def _ask(
     old = [key for key, found in known.items() if key in numbers and found.source != source]
     new = [key for key in numbers if key not in known]
     total = len(new) + len(old[:again])
-    workers = os.cpu_count() or 1
+    workers = workers_within(holds)
 
     def todo() -> Iterator[str]:
         yield from new

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -18,6 +17,7 @@ from backend.labelstudio.fetch import ImageFetcher, ImageFetchError
 from backend.segmentation.memory import Memory
 from backend.snapshot import SnapshotStore
 from ml.embedders.stream import in_order, worker_threads
+from ml.embedders.threads import workers_within
 from ml.images import ImageError, ImageLimits, decode_reduced, upright_size
 from ml.segmentation.features import PixelFeatures
 from ml.segmentation.sizes import work_size
@@ -30,6 +30,7 @@ STEP = "pixels"
 BROKEN = "broken"  # in the memory: why an image has no features, and when that was found
 _REPORT_EVERY = 8
 _AHEAD = 2  # images a worker has waiting
+_IMAGE_BYTES = 100_000_000  # what a thread holds: a PNG of 8 megapixels in full and its copies, then features
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,8 @@ class PixelRoom:
             if not there[key] and key in known and known[key].value[1] >= retry_before
         }
         todo = {key: item for key, item in images.items() if not there[key] and key not in broken}
+        if healed := [key for key in known if there.get(key)]:
+            self.memory.forget(BROKEN, healed)
         if not todo:
             return broken
         intake = _Intake(self, project_id, {item[1]: key for key, item in todo.items()}, progress)
@@ -109,6 +112,7 @@ class PixelRoom:
                 for item in self.casualties.one_by_one([one for one in items if one[1] not in intake.done]):
                     intake.run([item])
             intake.run([one for one in items if one[1] not in intake.done])
+        self.memory.forget(BROKEN, [key for key in todo if key in known and key not in intake.broken])
         progress(STEP, len(todo), len(todo))
         return broken | intake.broken
 
@@ -125,11 +129,8 @@ class _Intake:
     broken: dict[str, str] = field(default_factory=dict)
 
     def run(self, items: Sequence[Item]) -> None:
-        with (
-            closing(self._files(items)) as files,
-            worker_threads(os.cpu_count() or 1, "pixels") as pool,
-        ):
-            workers = os.cpu_count() or 1
+        workers = workers_within(_IMAGE_BYTES)
+        with closing(self._files(items)) as files, worker_threads(workers, "pixels") as pool:
             for uri, error in in_order(
                 pool, self._work, files, _AHEAD * workers, weigh=lambda one: len(one[1])
             ):

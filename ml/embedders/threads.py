@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
+# what the workers of one stream may hold together
+WORKER_BYTES = 1_000_000_000
 
 
 def usable_cpus() -> int:
@@ -17,3 +19,8 @@ def usable_cpus() -> int:
     except (OSError, ValueError):  # no control groups, version 1, or another system: no quota to heed
         return cpus
     return cpus if quota == "max" else max(1, min(cpus, math.ceil(int(quota) / int(period))))
+
+
+def workers_within(bytes_each: int) -> int:
+    """Return how many threads do good where each holds so many bytes: a gigabyte in all, or one thread."""
+    return max(1, min(usable_cpus(), WORKER_BYTES // max(bytes_each, 1)))

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import numpy as np
 import pytest
 
+from backend import predict
 from backend.predict import Predictor, live_score
 from backend.registry import Version
 from backend.snapshot import Content
@@ -52,6 +53,28 @@ def test_what_cannot_be_predicted_costs_only_its_task(predictor: Predictor, trai
     assert {r["model_version"] for r in results} == {trained.version}
     assert "task 2: no prediction: not an image" in caplog.text
     assert "task 3: no prediction: the task has no image" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("bound", "most", "why"), [("ANSWER_SECONDS", -1.0, "all the time"), ("MOST_BYTES", 1, "fill the answer")]
+)
+def test_an_answer_ends_in_time_and_is_not_too_large(
+    predictor: Predictor,
+    trained: Trained,
+    hints: HintList,
+    caplog,
+    monkeypatch,
+    bound: str,
+    most: float,
+    why: str,
+):
+    monkeypatch.setattr(predict, bound, most)
+    results = predictor.predict(7, [trained.task(number, "dark") for number in range(3)], CONFIG)
+    assert [bool(r["result"]) for r in results] == [True, False, False]
+    assert [r["score"] for r in results[1:]] == [0.0] * 2
+    assert "task 2: no prediction: the tasks before it" in caplog.text
+    assert why in caplog.text
+    assert hints.asked == [(7, "predict")]
 
 
 def test_before_any_model_everything_is_empty_and_untrained(settings, hints: HintList):

@@ -237,3 +237,10 @@ def test_what_the_gpu_cannot_decode_is_left_to_the_usual_path() -> None:
 def test_decoding_on_a_gpu_needs_one() -> None:
     with pytest.raises(ValueError, match="jpeg_on_gpu"):
         require_gpu_jpeg("cpu")
+
+
+def test_threads_that_hold_much_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thread_counts, "usable_cpus", lambda: 64)
+    assert thread_counts.workers_within(1000) == 64
+    assert thread_counts.workers_within(300_000_000) == 3
+    assert thread_counts.workers_within(5_000_000_000) == 1

@@ -44,6 +44,16 @@ class TestBatches:
         assert [[p.task for p in part] for part in parts] == [[3, 4, 5], [6]]
         assert made == list(range(7))
 
+    def test_it_stops_between_two_results_and_hands_over_what_is_made(self):
+        late, made = self.made_late(7, 1000)
+        answers = iter([False, False, True])
+        assert [[p.task for p in part] for part in batches(late, stop=lambda: next(answers))] == [[0, 1, 2]]
+        assert made == [0, 1, 2]
+        # the first is made in any case, and what need not be made is not asked about
+        made.clear()
+        assert [len(part) for part in batches(late, stop=lambda: True)] == [1]
+        assert [len(part) for part in batches(predictions(range(9)), stop=lambda: True)] == [9]
+
     def test_one_that_is_too_large_goes_alone(self):
         late, _ = self.made_late(3, 1000)
         assert [len(part) for part in batches(late, most_bytes=10)] == [1, 1, 1]

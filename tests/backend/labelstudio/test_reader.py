@@ -1,3 +1,4 @@
+import json
 import time
 from datetime import UTC, datetime
 
@@ -9,7 +10,7 @@ from backend.labelstudio.fields import write_fields
 from backend.labelstudio.predictions import Prediction, import_predictions
 from backend.labelstudio.targets import UNTOUCHED, marked_ground_truth
 from backend.packed import pack
-from tests.backend.labelstudio.mask_projects import BRUSH, blobs, mask_kind
+from tests.backend.labelstudio.mask_projects import BRUSH, POLYGON, blobs, mask_kind
 from tests.backend.labelstudio.projects import CONFIG, annotate, choice, make_project
 
 
@@ -21,6 +22,51 @@ def test_times_are_read_in_utc():
     assert reader.parse_time("2026-11-21T09:26:16.905529Z") == datetime(2026, 11, 21, 9, 26, 16, 905529, UTC)
     assert reader.parse_time("2026-11-21T10:26:16+01:00") == datetime(2026, 11, 21, 9, 26, 16, tzinfo=UTC)
     assert reader.parse_time("2026-11-21T09:26:16") == datetime(2026, 11, 21, 9, 26, 16, tzinfo=UTC)
+
+
+class ManyTasks:
+    """A client of a project whose first tasks have no annotation, and whose last have a mask."""
+
+    def __init__(self, without: int, drawn: int) -> None:
+        region = mask_kind(BRUSH).result(blobs((60, 80), 1), 1)
+        self.tasks = [
+            self.task(number, [region] * (number > without)) for number in range(1, without + drawn + 1)
+        ]
+        self.size = pack(region).size
+
+    def task(self, number, results):
+        time = "2026-11-21T09:26:16Z"
+        more = {"completed_by": 1, "ground_truth": False, "was_cancelled": False}
+        given = [{"id": number, **more, "created_at": time, "updated_at": time, "result": r} for r in results]
+        return {
+            "id": number,
+            "data": {},
+            "is_labeled": bool(given),
+            "annotations": given,
+            "updated_at": time,
+            "created_at": time,
+        }
+
+    def get(self, path, params):
+        [after] = json.loads(params["query"])["filters"]["items"]
+        left = [task for task in self.tasks if task["id"] > after["value"]]
+        return {"tasks": left[: params["page_size"]]}
+
+
+def test_unlabelled_tasks_do_not_make_pages_of_masks_long(monkeypatch):
+    client = ManyTasks(40, 20)
+    monkeypatch.setattr(reader, "FIRST_PAGE", 5)
+    monkeypatch.setattr(reader, "MASK_BYTES", 3 * client.size)
+    pages = [len(page) for page in reader.read_tasks(client, 1)]
+    assert pages == [*[5] * 9, 3, 3, 3, 3, 3]
+    assert [len(page) for page in reader.read_tasks(client, 1, masks=False)][:4] == [5, 10, 20, 25]
+
+
+@pytest.mark.parametrize(
+    ("config", "masks"), [(BRUSH, True), (POLYGON, True), (CONFIG, False), ("<view><brush/></view>", True)]
+)
+def test_whether_a_config_may_have_masks(config, masks):
+    assert reader.may_have_masks(config) is masks
 
 
 class TestReal:
@@ -66,7 +112,7 @@ class TestReal:
         assert seen == ids
         assert reader.read_task_ids(live, project) == set(ids[1:])
 
-    def test_pages_of_masks_are_small_and_grow_again(self, label_studio, live, monkeypatch):
+    def test_pages_of_masks_are_small_and_stay_so(self, label_studio, live, monkeypatch):
         project = label_studio.create_project("reader masks", BRUSH)
         drawn = mask_kind(BRUSH).result(blobs((60, 80), 1), 1)
         images = [{"data": {"image": f"{number}.png"}} for number in range(32)]
@@ -78,7 +124,7 @@ class TestReal:
         monkeypatch.setattr(reader, "FIRST_PAGE", 6)
         monkeypatch.setattr(reader, "MASK_BYTES", 3 * size)
         pages = list(reader.read_tasks(live, project))
-        assert [len(page) for page in pages] == [6, 3, 3, 3, 3, 6, 8]
+        assert [len(page) for page in pages] == [6, *[3] * 8, 2]
         tasks = [task for page in pages for task in page]
         assert [task.id for task in tasks] == ids
         assert all(task.annotations[0].result == pack(drawn) for task in tasks[:16])

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
+from unittest.mock import Mock
 
 import pytest
 from PIL import Image
@@ -22,6 +23,7 @@ from backend.segmentation import pixels
 from backend.segmentation.memory import Memory
 from backend.segmentation.pixels import PixelRoom
 from backend.snapshot import Content, SnapshotStore
+from ml.embedders.stream import worker_threads
 from ml.images import ImageLimits
 from ml.segmentation.features import make_pixel_features
 from ml.segmentation.store import PyramidStore
@@ -130,6 +132,7 @@ def test_what_cannot_be_read_costs_itself_and_is_tried_again_later(
     monkeypatch.setattr(pixels.time, "time", lambda: now + RETRY_BROKEN_AFTER + 1)
     assert scene.fill() == {}
     assert all(scene.has())
+    assert scene.room.memory.recall(pixels.BROKEN) == {}, "nothing is left to try"
 
 
 def test_a_label_studio_that_is_down_is_nobodys_fault(scene: Scene) -> None:
@@ -192,3 +195,14 @@ def test_deaths_of_one_pass_are_none_of_the_other(tmp_path: Path) -> None:
         assert not careful
     with Casualties(store, "pixels").watched() as careful:
         assert careful
+
+
+def test_a_machine_of_many_cores_does_not_hold_an_image_for_each(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr("ml.embedders.threads.usable_cpus", lambda: 64)
+    pool = Mock(side_effect=worker_threads)
+    monkeypatch.setattr(pixels, "worker_threads", pool)
+    assert scene.fill() == {}
+    assert pool.call_args.args[0] == 10
