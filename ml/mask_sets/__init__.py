@@ -112,15 +112,16 @@ def write_masks(
     return written
 
 
-def refuse(found: MaskSet, problems: list[Problem]) -> None:
-    """Raise the error that names problems.
+def refuse(found: MaskSet, problems: list[Problem], of: int | None = None) -> None:
+    """Raise the error that names problems: those of so many images, or of all.
 
     Raises
     ------
     DatasetError
         Always.
     """
+    count = len(found) + len(found.problems) if of is None else of
     raise DatasetError(
-        f"{found.source}: {len(problems)} of {len(found) + len(found.problems)} images cannot be used. "
+        f"{found.source}: {len(problems)} of {count} images cannot be used. "
         f"Mend them, or leave them out with --skip-problems:\n{list_problems(problems)}"
     )

@@ -11,6 +11,7 @@ from ml.images import decode_reduced
 from ml.mask_sets.scene import LIMITS, MaskSet, Scene
 from ml.masks.classes import MaskClasses
 from ml.masks.png import palette
+from ml.segmentation.sizes import shrink_mask
 
 _INK, _PAPER = (20, 20, 20), (255, 255, 255)
 _LINE, _BOX = 18, 11
@@ -59,11 +60,7 @@ def overlay(image: Image.Image, mask: np.ndarray, classes: MaskClasses, opacity:
     opacity : float
         In [0, 1].
     """
-    rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(int)
-        for new, old in zip(image.size[::-1], mask.shape, strict=True)
-    )
-    small = mask[rows[:, None], columns]
+    small = shrink_mask(mask, (image.height, image.width))
     weight = np.where(_clear(small, classes), 0.0, np.where(_rims(small), 1.0, opacity))[:, :, None]
     drawn = np.asarray(image) * (1 - weight) + _colours(small, classes) * weight
     return Image.fromarray(np.round(drawn).astype(np.uint8))

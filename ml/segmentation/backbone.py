@@ -10,8 +10,8 @@ from PIL import Image
 from ml.embedders.folding import fold_batchnorm
 from ml.embedders.precision import Forward, asked_half
 from ml.embedders.timm_backbone import open_network, weights_digest
-from ml.segmentation.hand_made import even_place, shrunk
-from ml.segmentation.pyramid import Level, Pyramid
+from ml.segmentation.hand_made import shrunk
+from ml.segmentation.pyramid import Level, Pyramid, even_place
 
 if TYPE_CHECKING:
     import torch

@@ -7,7 +7,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from ml.embedders.pixels import PixelsEmbedder
-from ml.segmentation.pyramid import Level, Pyramid
+from ml.segmentation.pyramid import Level, Pyramid, even_place
 from ml.segmentation.sizes import work_size
 
 _SMALL = 160  # pixels; up to here the finest level has all of them
@@ -62,11 +62,6 @@ def shrunk(image: Image.Image, height: int, width: int, stride: int) -> np.ndarr
     cells = (-(-width // stride), -(-height // stride))
     reduced = image.convert("RGB").resize(cells, Image.Resampling.BOX, reducing_gap=3.0)
     return np.asarray(reduced, dtype=np.float32) / 255.0
-
-
-def even_place(shape: tuple[int, int]) -> np.ndarray:
-    """Return the place of cells that share the image evenly."""
-    return np.array([[0.5 / cells, 1.0 / cells] for cells in shape])
 
 
 def _texture(colours: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml.segmentation.pyramid import Level, Pyramid
+from ml.segmentation.pyramid import Level, Pyramid, even_place
 from ml.segmentation.sizes import SIDE, work_size
 from ml.segmentation.summary import PixelSummary, summarise
 
@@ -58,7 +58,7 @@ class PixelProbe:
             np.zeros((*logits.shape[1:], 0), np.uint8),
             np.zeros(0, np.float32),
             np.zeros(0, np.float32),
-            np.array([[0.5 / cells, 1.0 / cells] for cells in logits.shape[1:]]),
+            even_place(logits.shape[1:]),
         )
         across = logits @ grid.resampling(width, 1).T
         found: np.ndarray = grid.resampling(height, 0) @ across

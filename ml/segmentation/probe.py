@@ -133,7 +133,8 @@ def fit_probe(
     groups : ndarray of int, shape (n,), optional
         Near-duplicates, which share a fold too, have one number.
     warm : ProbeFit, optional
-        An earlier fit to go on from. One of other features or classes is left alone, and so is one in which an
+        An earlier fit to go on from, of the same kind of features and the same classes, which the caller sees to. One
+        of another number of features or classes is left alone, and so is one in which an
         image was of another fold, that has been gone on from several times, or was begun with far fewer images.
     seed : int
     progress : callable

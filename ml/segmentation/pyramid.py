@@ -161,3 +161,8 @@ def _whole(level: Level) -> bool:
         and level.step.shape == depth
         and level.place.shape == (2, 2)
     )
+
+
+def even_place(shape: tuple[int, int]) -> np.ndarray:
+    """Return the place of cells that share the image evenly."""
+    return np.array([[0.5 / cells, 1.0 / cells] for cells in shape])

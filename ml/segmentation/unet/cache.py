@@ -12,11 +12,11 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from ml.datasets import DatasetError, Problem
-from ml.datasets.example import list_problems
+from ml.datasets import Problem
 from ml.embedders.stream import in_order, worker_threads
 from ml.embedders.threads import usable_cpus
 from ml.images import decode_reduced
+from ml.mask_sets import refuse
 from ml.mask_sets.scene import LIMITS, MaskSet, Scene
 from ml.segmentation.sizes import shrink_mask, work_size
 
@@ -171,10 +171,7 @@ def cache_scenes(
                 done(row + 1, len(scenes))
     if problems and (not skip_problems or len(problems) == len(scenes)):
         draft.unlink()
-        raise DatasetError(
-            f"{found.source}: {len(problems)} of {len(scenes)} images cannot be used. Mend them, or leave them out "
-            f"with --skip-problems:\n{list_problems(problems)}"
-        )
+        refuse(found, problems, len(scenes))
     np.save(kept, places)
     draft.replace(path)
     return CachedScenes(np.memmap(path, np.uint8, "r"), places, found.classes.dtype, problems)

@@ -11,9 +11,8 @@ import numpy as np
 from PIL import Image
 
 from ml.datasets import DatasetError, Problem
-from ml.datasets.example import list_problems
 from ml.images import ImageError
-from ml.mask_sets import MaskReadOptions, MaskSet, Scene
+from ml.mask_sets import MaskReadOptions, MaskSet, Scene, refuse
 from ml.mask_sets.folders import CLASSES
 from ml.mask_sets.overlay import overlay
 from ml.mask_sets.writing import Progress
@@ -135,10 +134,7 @@ def judge_unet(
             )  # fmt: skip
         progress(number, len(scenes))
     if problems and (not skip_problems or not kept):
-        raise DatasetError(
-            f"{found.source}: {len(problems)} of {len(scenes)} images cannot be used. Mend them, or leave them out "
-            f"with --skip-problems:\n{list_problems(problems)}"
-        )
+        refuse(found, problems, len(scenes))
     dice, iou, mean, mean_of_iou, right = (np.array(column) for column in zip(*rows, strict=True))
     return Judged(found.classes.names, kept, dice, iou, mean, mean_of_iou, right, total, problems)
 

@@ -80,6 +80,24 @@ def test_two_processes_train_as_one_with_the_double_batch(tmp_path: Path) -> Non
             torch.testing.assert_close(found[0][name], value, rtol=1e-3, atol=1e-5)
 
 
+def test_sums_and_rows_are_those_of_all_processes(tmp_path: Path) -> None:
+    (tmp_path / "add.py").write_text(
+        "import numpy as np\n"
+        "from ml.training.processes import join_processes\n"
+        "with join_processes() as own:\n"
+        "    large = np.array([[2**40 + own.rank, 1]])\n"
+        "    assert own.add_up(large).tolist() == [[2**41 + 1, 2]]\n"
+        "    rows = np.arange(5, dtype=np.float32)[own.rank :: 2, None]\n"
+        "    assert own.gather(rows, 5)[:, 0].tolist() == [0, 1, 2, 3, 4]\n"
+    )
+    launch = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+        str(tmp_path / "add.py"),
+    ]  # fmt: skip
+    done = subprocess.run(launch, env=environment(), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_process_that_was_killed_is_taken_up_again(tmp_path: Path) -> None:
     examples, arguments = prepare(tmp_path, {"Training.epochs": 200, "Training.checkpoint_minutes": 0})
     process = subprocess.Popen([sys.executable, *arguments], env=environment())
