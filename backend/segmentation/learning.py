@@ -108,7 +108,7 @@ class Segmented:
         self.suspected[row] = part, suspicion
 
     def _result(self, row: int) -> Result:
-        """Return a mask as a Label Studio result; empty where the image has no features."""
+        """Return a mask as a Label Studio result; empty where the image's features were damaged since."""
         assert self.fit is not None
         assert self.head is not None
         pyramid = self.desk.pyramids.get(self.desk.key(row))
