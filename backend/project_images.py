@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -18,6 +16,7 @@ from ml.datasets.embedding import default_cache
 from ml.datasets.example import Example, Problem
 from ml.datasets.find import SUFFIXES, find_image, path_of
 from ml.images import ImageError, ImageLimits, decode_reduced
+from ml.whole_files import write_whole
 
 FOLDER = "label-studio"
 
@@ -118,10 +117,7 @@ class ProjectImages:
         if not path.is_file():
             data = self._fetcher.fetch(uri, task_id, self._project_id)
             self._check(data, task_id, uri)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-            draft.write_bytes(data)
-            os.replace(draft, path)
+            write_whole(path, data)
         return path
 
     def _check(self, data: bytes, task_id: int, uri: str) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import uuid
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
+
+from ml.whole_files import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -146,11 +146,4 @@ def write_status(project_dir: Path, status: Status) -> None:
 
 def replace_text(path: Path, text: str) -> None:
     """Write a file in one step: whoever reads it finds the old text or the new, whole; its folder is created."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tmp = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        tmp.write_text(text, encoding="utf-8")
-        os.replace(tmp, path)
-    except BaseException:
-        tmp.unlink(missing_ok=True)
-        raise
+    write_whole(path, text.encode())

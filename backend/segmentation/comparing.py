@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -129,18 +129,16 @@ def compare(
             if content_key(data) != key:
                 raise ImageError("its file is another one than at the last refresh")
             pyramid = probe.pyramid(key, data)
-            if not files.has(label, key):
-                files.decode(label, key, pyramid.size)
-            drawn = paint(model, data, settings.image_limits).mask
+            mask = files.mask(label, key, partial(_upright, pyramid))
+            drawn = shrink_mask(paint(model, data, settings.image_limits).mask, mask.shape)
         except (ImageFetchError, ImageError, MaskError) as error:
             log.warning("task %d: left out of the comparison: %s", task_id, error)
             skipped += 1
             continue
-        mask = files.get(label, key)
         guess = probe.fit.unseen_content(key).probabilities(pyramid).argmax(axis=0)
-        pair = tuple(_dice(kind, mask, one) for one in (shrink_mask(drawn, mask.shape), guess))
-        if np.isfinite(pair).all():  # nobody has labelled a pixel
-            scores.append((pair[0], pair[1]))
+        pair = _dice(kind, mask, drawn), _dice(kind, mask, guess)
+        if np.isfinite(pair).all():  # nan: nobody has labelled a pixel
+            scores.append(pair)
             chose += key in chosen_by
     if len(scores) < FEWEST:
         raise CannotCompare(
@@ -150,6 +148,10 @@ def compare(
         )
     network, of_probe = np.mean(scores, axis=0)
     return Comparison(round(float(network), 4), round(float(of_probe), 4), len(scores), chose, skipped)
+
+
+def _upright(pyramid: Pyramid) -> tuple[int, int]:
+    return pyramid.size
 
 
 def _dice(kind: SegmentationKind, mask: np.ndarray, drawn: np.ndarray) -> float:

@@ -78,7 +78,7 @@ class Desk:
 
     def mask(self, row: int) -> np.ndarray:
         """Return a labelled task's index mask at work size."""
-        return self.files.get(self.label(row), self.key(row))
+        return self.files.mask(self.label(row), self.key(row), lambda: self.pyramid(row).size)
 
     def with_features(self, rows: np.ndarray) -> np.ndarray:
         """Return those of the tasks whose images have features."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from backend.labelstudio.mask_label import MaskLabel
 from backend.labelstudio.segmentation import SegmentationKind
 from ml.masks.png import read_png, write_png
 from ml.segmentation.sizes import shrink_mask, work_size
+from ml.whole_files import read_whole, write_whole
 
 FOLDER = "masks"
 
@@ -42,8 +41,8 @@ class MaskFiles:
         """Tell whether a label's mask on the image of a content is there."""
         return self._path(label, key).is_file()
 
-    def decode(self, label: MaskLabel, key: str, shape: tuple[int, int]) -> None:
-        """Make the file of a label's mask.
+    def decode(self, label: MaskLabel, key: str, shape: tuple[int, int]) -> np.ndarray:
+        """Make the file of a label's mask; return the mask as `mask` does.
 
         Parameters
         ----------
@@ -56,24 +55,24 @@ class MaskFiles:
             If the label does not fit the image.
         """
         mask = shrink_mask(self.kind.mask(label, shape), work_size(*shape))
-        path = self._path(label, key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        try:
-            draft.write_bytes(write_png(mask))
-            os.replace(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
+        write_whole(self._path(label, key), write_png(mask))
+        return mask
 
-    def get(self, label: MaskLabel, key: str) -> np.ndarray:
-        """Return the index mask of a label at work size, shape (h, w).
+    def mask(self, label: MaskLabel, key: str, shape: Callable[[], tuple[int, int]]) -> np.ndarray:
+        """Return the index mask of a label at work size, shape (h, w), decoded where it is not there or damaged.
+
+        Parameters
+        ----------
+        shape : callable
+            Returns height and width of the image; called where the mask has to be decoded.
 
         Raises
         ------
-        FileNotFoundError
-            If it has not been decoded.
+        MaskError
+            If the label does not fit the image.
         """
-        return read_png(self._path(label, key).read_bytes())
+        found = read_whole(self._path(label, key), read_png)
+        return self.decode(label, key, shape()) if found is None else found
 
     def keep_only(self, labels: Collection[tuple[MaskLabel, str]]) -> None:
         """Delete the masks of other labels and of other label configs."""

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from safetensors.numpy import load_file, save
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from backend.embedding.stage import Item
 from backend.labelstudio.fetch import ImageFetcher
 from ml.images import ImageLimits, decode_reduced, upright_size
 from ml.masks.png import read_png, write_png
 from ml.segmentation.sizes import enlarge_probs_to_mask, work_size
+from ml.whole_files import read_whole, write_whole
 
 if TYPE_CHECKING:
     from ml.segmentation.unet.model import UNetModel
@@ -42,6 +42,27 @@ class Drawn:
         counts = np.bincount(top.ravel(), minlength=len(probs))
         return cls(enlarge_probs_to_mask(probs, shape), (sums / np.maximum(counts, 1)).astype(np.float32))
 
+    def to_bytes(self) -> bytes:
+        """Return it as a safetensors file."""
+        png = np.frombuffer(write_png(self.mask), dtype=np.uint8)
+        content: bytes = save({"png": png, "scores": self.scores})
+        return content
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Drawn:
+        """Build from what `to_bytes` returned.
+
+        Raises
+        ------
+        ValueError
+            If it is something else, or damaged.
+        """
+        try:
+            arrays = load(data)
+            return cls(read_png(arrays["png"].tobytes()), arrays["scores"])
+        except (SafetensorError, KeyError) as error:
+            raise ValueError(f"this is not a drawn mask: {error}") from error
+
 
 class DrawnMasks:
     """The masks of one network in one project, on this machine; whoever misses one draws it again.
@@ -62,24 +83,12 @@ class DrawnMasks:
         return self._path(key).is_file()
 
     def get(self, key: str) -> Drawn | None:
-        """Return a content's mask, None where it is not there."""
-        try:
-            arrays = load_file(self._path(key))
-        except FileNotFoundError:
-            return None
-        return Drawn(read_png(arrays["png"].tobytes()), arrays["scores"])
+        """Return a content's mask, None where it is not there. A damaged file is removed, and the log says so."""
+        return read_whole(self._path(key), Drawn.from_bytes)
 
     def put(self, key: str, drawn: Drawn) -> None:
         """Keep a content's mask: the file is there in whole or not at all."""
-        path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        png = np.frombuffer(write_png(drawn.mask), dtype=np.uint8)
-        try:
-            draft.write_bytes(save({"png": png, "scores": drawn.scores}))
-            os.replace(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
+        write_whole(self._path(key), drawn.to_bytes())
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.safetensors"

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import re
-import uuid
 from pathlib import Path
 
 from ml.segmentation.pyramid import Pyramid
-
-log = logging.getLogger(__name__)
+from ml.whole_files import read_whole, write_whole
 
 MOST_BYTES = 16_000_000  # a pyramid of 320 pixels has a fiftieth of that
 _KEY = re.compile(r"[0-9a-f]{8,128}")
@@ -45,15 +41,7 @@ class PyramidStore:
 
     def get(self, key: str) -> Pyramid | None:
         """Return a content's pyramid, None where it is not there. A damaged file is removed, and the log says so."""
-        path = self._path(key)
-        try:
-            return Pyramid.from_bytes(path.read_bytes())
-        except FileNotFoundError:
-            return None
-        except ValueError as error:
-            log.warning("%s is damaged and removed, its image has to be read again: %s", path, error)
-            path.unlink(missing_ok=True)
-            return None
+        return read_whole(self._path(key), Pyramid.from_bytes)
 
     def put(self, key: str, pyramid: Pyramid) -> None:
         """Keep a content's pyramid: the file is there in whole or not at all.
@@ -71,14 +59,7 @@ class PyramidStore:
                 f"the features of an image take {len(content) / 1e6:.0f} MB, more than the {MOST_BYTES / 1e6:.0f} "
                 "that are kept: take a smaller side"
             )
-        path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        try:
-            draft.write_bytes(content)
-            os.replace(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
+        write_whole(self._path(key), content)
 
     def _path(self, key: str) -> Path:
         if not _KEY.fullmatch(key):

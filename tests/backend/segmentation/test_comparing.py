@@ -15,7 +15,7 @@ from backend.segmentation import comparing
 from backend.segmentation.comparing import CannotCompare, compare
 from backend.segmentation.network import Drawn
 from backend.snapshot import Judged
-from ml.masks import MaskClasses
+from ml.masks.classes import MaskClasses
 from ml.segmentation.unet.model import UNetModel
 from ml.vectors import content_key
 from tests.backend.segmentation.shapes import CLASSES, ShapesBench, picture, scene, uri

@@ -60,13 +60,14 @@ def test_masks_are_learned_and_come_back_as_predictions(shapes: Make) -> None:
 
 
 def test_a_damaged_mask_is_the_first_suspect_and_shows_where(shapes: Make) -> None:
-    b = shapes(count=24, drawn=20, masks={7: without(7, 1)})
+    # of twenty masks little is known, so the list is asked for with some right ones in it
+    b = shapes(count=24, drawn=20, masks={7: without(7, 1)}, review_precision=0.3)
     b.refresh("connect")
     b.idle()
     suspicion = {number: b.shown(number)["suspicion"] for number in range(20)}
     shown = b.shown(7)
-    assert shown["suspicion"] == max(suspicion.values()) > 0.5
-    assert sum(value >= 0.5 for value in suspicion.values()) <= 3
+    others = [value for number, value in suspicion.items() if number != 7]
+    assert shown["suspicion"] > 3 * max(others)
     assert shown["reason"] == "object missing"
     assert "disc" in shown["suggestion"]
     pointed = [region for region in b.predicted(7) if is_suspect(region)]

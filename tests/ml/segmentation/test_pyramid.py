@@ -169,7 +169,7 @@ def test_the_store_keeps_what_is_put_and_nothing_else(
         raise OSError("no space left")
 
     with monkeypatch.context() as patch:
-        patch.setattr("ml.segmentation.store.os.replace", fail)
+        patch.setattr("ml.whole_files.os.replace", fail)
         with pytest.raises(OSError, match="no space"):
             kept.put("f" * 16, pyramid)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [f"{KEY}.pyramid"]
