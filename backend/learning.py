@@ -43,8 +43,8 @@ class Fits:
         backbone = lesson.scene.backbone
         # a network that vectors are not made with is no part of the fingerprint
         learned_on = fingerprint if backbone == lesson.parts.backbone else f"{fingerprint}+{backbone}"
-        digest = targets.digest(kind, learned_on, lesson.embedded.keys)
-        labels = targets.digest(kind, "", lesson.embedded.keys)
+        digest = targets.digest(kind, learned_on, lesson.usable)
+        labels = targets.digest(kind, "", lesson.usable)
         served = project.served_version(kind.digest, fingerprint)
         question = f"{kind.digest} {fingerprint}"
         of, before = self._fits.get(project.id, ("", None))
@@ -55,7 +55,7 @@ class Fits:
         if learned.fit is None:
             return Learning(learned, None, False)
         self._fits[project.id] = question, Before(learned.fit, digest)
-        if served and project.keeps(served, digest, labels):
+        if served and project.keeps(served, digest, labels, backbone):
             return Learning(course.served_by(lesson, learned, served), served, False)
         project.store.set_meta(LEARNED, labels)
         project.store.set_meta(PINNED, None)

@@ -129,7 +129,7 @@ class Project:
             return None
         return self.registry.load(version_id)
 
-    def keeps(self, served: Version, digest: str, labels: str) -> bool:
+    def keeps(self, served: Version, digest: str, labels: str, backbone: str | None) -> bool:
         """Tell whether the served version stays.
 
         It does where it was learned from the same, or where a person went back to it and nothing has changed since.
@@ -138,8 +138,12 @@ class Project:
         ----------
         digest, labels : str
             What a head would learn from now, with and without the embedder: a person may have gone back to another.
+        backbone : str or None
+            The project's own network now: whoever publishes or drops one wants another version.
         """
-        return digest == served.manifest["digest"] or self.store.get_meta(PINNED) in (digest, labels)
+        if digest == served.manifest["digest"]:
+            return True
+        return served.manifest.get("backbone") == backbone and self.store.get_meta(PINNED) in (digest, labels)
 
     def begun(self, digest: str) -> str | None:
         """Return a version learned from exactly this whose publishing was cut short, to be finished."""

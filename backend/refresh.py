@@ -182,7 +182,7 @@ class Refresher:
             or cut_short
             or project.store.get_meta("unfinished")
         )
-        again = again or project.store.has_broken_before(time.time() - RETRY_BROKEN_AFTER)
+        again = again or self._has_broken(project, time.time() - RETRY_BROKEN_AFTER)
         if not (found.changed or found.deleted or again):
             return self._unchanged(project, result)
         begins()
@@ -193,6 +193,11 @@ class Refresher:
         project.store.set_meta("unfinished", False)
         project.store.set_meta("result", dict(vars(result)))
         return result
+
+    def _has_broken(self, project: Project, tried_at: float) -> bool:
+        """Tell whether an image is to be tried again, for its vector or for what its course reads."""
+        course = self.course(find_kind(project.info.label_config).name)
+        return project.store.has_broken_before(tried_at) or course.has_broken_before(project.folder, tried_at)
 
     def _unchanged(self, project: Project, result: RefreshResult) -> RefreshResult:
         """Return what the last refresh that had work to do came to."""
@@ -219,7 +224,7 @@ class Refresher:
             publisher.stream.reconcile()
             self._reconciled.add(project.id)
         course = self.course(kind.name)
-        backbone = course.backbone(project.id, published)
+        backbone = course.backbone(project.id, published, kind)
         lesson = self._see(
             project, backbone, kind, course, snapshot, result, progress, full="full" in reasons
         )
@@ -261,6 +266,7 @@ class Refresher:
         if version is None:
             project.registry.unpublish()
         project.registry.prune(KEEP_VERSIONS)
+        course.tidy(project.folder, version)
         self._idle[project.id] = IdleWork(project, publisher, outcome, snapshot)
 
     def _see(
@@ -373,7 +379,7 @@ def _seed(version: Version) -> int:
 def _predictions(
     version: str, lesson: Lesson, learned: Learned, lineup: Lineup, head: int
 ) -> list[Prediction]:
-    rows = np.flatnonzero(lesson.embedded.ok)
+    rows = np.array([row for row, key in enumerate(lesson.usable) if key is not None], dtype=np.int64)
     predictions = {}
     for task_id, result in zip(lesson.targets.ids[rows].tolist(), learned.results(rows), strict=True):
         score = stream_score(lineup.rows[task_id].priority)

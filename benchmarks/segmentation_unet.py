@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             {},
             {
                 "Model.class_name": MODEL, "Model.weights": weights, "Dataset.side": options.unet_side,
-                "Training.batch_size": BATCH, "Training.seed": options.unet_seed,
+                "Training.seed": options.unet_seed,
             }
             | dict(map(parse_override, options.unet_set)),
         )  # fmt: skip

@@ -53,16 +53,13 @@ def grouped_folds(keys: Sequence[str], groups: np.ndarray, n_folds: int) -> np.n
     n_folds : int
         At least 2.
     """
-    groups = np.asarray(groups)
-    own = stable_folds(keys, n_folds)
-    folds = own.copy()
-    _, number, size = np.unique(groups, return_inverse=True, return_counts=True)
-    smallest: dict[int, int] = {}
-    for row in np.flatnonzero(size[number] > 1).tolist():
-        group = int(groups[row])
-        first = smallest.setdefault(group, row)
-        if keys[row] < keys[first]:
-            smallest[group] = row
-    for row in np.flatnonzero(size[number] > 1).tolist():
-        folds[row] = own[smallest[int(groups[row])]]
-    return folds
+    return stable_folds(first_keys(keys, groups), n_folds)
+
+
+def first_keys(keys: Sequence[str], groups: np.ndarray) -> list[str]:
+    """Return of each row the smallest key of its group; arguments are those of `grouped_folds`."""
+    numbers = np.asarray(groups).tolist()
+    first: dict[int, str] = {}
+    for number, key in zip(numbers, keys, strict=True):
+        first[number] = min(first.get(number, key), key)
+    return [first[number] for number in numbers]

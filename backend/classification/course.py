@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from backend.classification.learning import Classified, learn
 from backend.classification.stopping import stop_signal
 from backend.courses.base import Before, Lesson, Scene, Verdict
 from backend.embedding.parts import EmbeddingParts
+from backend.labelstudio.kind import Kind
 from backend.project import open_backbones
 from backend.registry import Version
 from backend.settings import Settings
@@ -38,7 +40,7 @@ class ClassificationCourse:
         """Return the embedder's."""
         return parts.embedder.fingerprint
 
-    def backbone(self, project_id: int, published: str | None) -> str | None:
+    def backbone(self, project_id: int, published: str | None, kind: Kind) -> str | None:
         """Return the published one, unless it draws masks: vectors are made with it."""
         if published is None:
             return None
@@ -52,6 +54,13 @@ class ClassificationCourse:
     def gather(self, scene: Scene) -> dict[str, str]:
         """Return nothing: vectors are all there is to know."""
         return {}
+
+    def has_broken_before(self, folder: Path, tried_at: float) -> bool:
+        """Return False: vectors are all there is to read."""
+        return False
+
+    def tidy(self, folder: Path, served: Version | None) -> None:
+        """Do nothing: versions leave nothing."""
 
     def prepare(self, scene: Scene) -> dict[str, str]:
         """Return nothing, too."""

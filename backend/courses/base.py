@@ -72,6 +72,11 @@ class Lesson:
         """Their vectors."""
         return self.scene.embedded
 
+    @property
+    def usable(self) -> list[str | None]:
+        """The content of each task's image, None where something that is needed of it is missing."""
+        return [None if key in self.missing else key for key in self.embedded.keys]
+
 
 @dataclass(frozen=True)
 class Before:
@@ -162,8 +167,8 @@ class Course(Protocol):
         """Return the fingerprint of what heads are learned on."""
         ...
 
-    def backbone(self, project_id: int, published: str | None) -> str | None:
-        """Return the project's own network that this kind uses; None where the one that is published is of another."""
+    def backbone(self, project_id: int, published: str | None, kind: Kind) -> str | None:
+        """Return the project's own network that is used; None where the published one is of another kind or classes."""
         ...
 
     def embeds_with(self, backbone: str | None) -> str | None:
@@ -182,6 +187,18 @@ class Course(Protocol):
         ------
         LabelStudioError
             If Label Studio cannot be reached.
+        """
+        ...
+
+    def has_broken_before(self, folder: Path, tried_at: float) -> bool:
+        """Tell whether a project lacks what `gather` tried to read before this moment, and not since.
+
+        Parameters
+        ----------
+        folder : Path
+            Of the project's state on this machine.
+        tried_at : float
+            Since the epoch.
         """
         ...
 
@@ -222,6 +239,10 @@ class Course(Protocol):
 
     def stop(self, lesson: Lesson, learned: Any, *, seed: int) -> dict[str, Any] | None:
         """Return the stop signal, see `backend.classification.stopping.StopSignal`; None where there is none."""
+        ...
+
+    def tidy(self, folder: Path, served: Version | None) -> None:
+        """Delete what versions before the one that is served now have left in a project's folder."""
         ...
 
     def manifest(self, lesson: Lesson, learned: Any) -> dict[str, Any]:

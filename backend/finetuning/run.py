@@ -220,7 +220,7 @@ class _Training:
         self.report("reading", 0, 1)
         store = self._store()
         # a kill after the switch: the plan says what the new one was to be compared with
-        against = self.backbones.published()
+        against = self._used(store)
         if self.record.backbone is not None and against == self.record.backbone:
             told = self.record.message
             return self._done("published", told if told.startswith("published") else "published")
@@ -263,6 +263,15 @@ class _Training:
         if shared := share(self.settings):
             shared.project(self.project_id).turns.freshen()
         return SnapshotStore.for_reading(self.settings.project_dir(self.project_id) / SNAPSHOT)
+
+    def _used(self, store: SnapshotStore) -> str | None:
+        """Return the project's own backbone that vectors are made with; None: the setting's."""
+        published, info = self.backbones.published(), store.get_meta("project")
+        if published is None or info is None:
+            return published
+        kind = find_kind(info["label_config"])
+        course = self.refresher.course(kind.name)
+        return course.embeds_with(course.backbone(self.project_id, published, kind))
 
     def _plan(self, store: SnapshotStore, parts: EmbeddingParts, asked: dict[str, Any], held: float) -> Plan:
         seen = (
@@ -322,7 +331,7 @@ class _Training:
         )
         self._check()
         self.require_asked()
-        if self.backbones.published() != plan.against:  # a person's word, by `lineup rollback`
+        if self._used(store) != plan.against:  # a person's word, by `lineup rollback`
             return self._done("kept", "not published: the project went over to another backbone meanwhile")
         self.backbones.publish(name)
         return self._done("published", self.record.message)

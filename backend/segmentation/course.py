@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -12,6 +14,7 @@ from backend.backbones import NETWORK
 from backend.courses.base import Before, Lesson, Scene, Verdict
 from backend.embedding.parts import EmbeddingParts
 from backend.labelstudio.fetch import ImageFetchError
+from backend.labelstudio.kind import Kind
 from backend.labelstudio.segmentation import SegmentationKind
 from backend.project import open_backbones
 from backend.registry import Version
@@ -21,7 +24,7 @@ from backend.segmentation.labels import FOLDER, MaskFiles
 from backend.segmentation.learning import Segmented, learn
 from backend.segmentation.memory import FILE, Memory
 from backend.segmentation.network import DrawnMasks, Painter, forget_drawn
-from backend.segmentation.pixels import PixelRoom
+from backend.segmentation.pixels import BROKEN, PixelRoom
 from backend.segmentation.places import open_pyramids
 from backend.settings import Settings
 from backend.snapshot import History
@@ -32,6 +35,8 @@ from ml.segmentation.store import PyramidStore
 
 if TYPE_CHECKING:
     from ml.segmentation.unet.model import UNetModel
+
+log = logging.getLogger(__name__)
 
 
 class SegmentationCourse:
@@ -60,12 +65,26 @@ class SegmentationCourse:
         """Where features are kept."""
         return open_pyramids(self.settings, self.features.fingerprint)
 
-    def backbone(self, project_id: int, published: str | None) -> str | None:
-        """Return the published network, if it draws masks."""
+    def backbone(self, project_id: int, published: str | None, kind: Kind) -> str | None:
+        """Return the published network, if it draws masks of the classes that the label config has now."""
         if published is None:
             return None
         manifest = open_backbones(self.settings, project_id).load(published).manifest
-        return published if NETWORK in manifest else None
+        if NETWORK not in manifest:
+            return None
+        if manifest["classes"] != list(kind.classes):
+            log.warning(
+                "project %d: its network %s draws the classes %s, the label config has %s now: the probe predicts. "
+                "Train one on these, lineup segment train project:%d, or drop it, lineup train --project %d --drop",
+                project_id,
+                published,
+                ", ".join(manifest["classes"]),
+                ", ".join(kind.classes),
+                project_id,
+                project_id,
+            )
+            return None
+        return published
 
     def embeds_with(self, backbone: str | None) -> str | None:
         """Return None: a network that draws masks makes no vectors."""
@@ -77,8 +96,12 @@ class SegmentationCourse:
 
     def gather(self, scene: Scene) -> dict[str, str]:
         """Read the features of images that have none yet; see `backend.segmentation.pixels`."""
-        stage = scene.parts.stage
         memory = Memory(scene.folder / FILE)
+        memory.keep_only(BROKEN, [key for key in scene.embedded.keys if key])
+        return self._fill(scene, memory)
+
+    def _fill(self, scene: Scene, memory: Memory) -> dict[str, str]:
+        stage = scene.parts.stage
         room = PixelRoom.make(self.features, self.pyramids, stage.fetcher, stage.limits, memory, scene.store)
         images = {
             key: (task_id, uri)
@@ -87,9 +110,18 @@ class SegmentationCourse:
         }
         return room.fill(scene.project_id, images, scene.progress)
 
+    def has_broken_before(self, folder: Path, tried_at: float) -> bool:
+        """Tell whether features that could not be read are to be tried again."""
+        known = Memory(folder / FILE).recall(BROKEN)
+        return any(found.value[1] < tried_at for found in known.values())
+
+    def tidy(self, folder: Path, served: Version | None) -> None:
+        """Delete the masks of other networks than the one that is served."""
+        forget_drawn(folder, served.manifest["backbone"] if served else None)
+
     def prepare(self, scene: Scene) -> dict[str, str]:
         """Gather features, and have the project's network, if it has one, draw what it has not drawn yet."""
-        missing = self.gather(scene)
+        missing = self._fill(scene, Memory(scene.folder / FILE))
         painter = self._painter(scene)
         for key, task_id, uri in zip(scene.embedded.keys, scene.task_ids, scene.uris, strict=True):
             if painter is None or not key or not uri or key in missing:
@@ -135,7 +167,6 @@ class SegmentationCourse:
     def _desk(self, lesson: Lesson) -> Desk:
         folder = lesson.scene.folder
         files = MaskFiles(folder / FOLDER, cast(SegmentationKind, lesson.kind))
-        forget_drawn(folder, lesson.scene.backbone)
         return Desk(lesson, self.pyramids, files, Memory(folder / FILE), self._painter(lesson.scene))
 
     def _painter(self, scene: Scene) -> Painter | None:

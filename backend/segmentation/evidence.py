@@ -61,9 +61,11 @@ def find(
         probs = fit.oos_probabilities(number, desk.pyramid(row))
         return judge_mask(desk.mask(row), probs, desk.kind.mask_classes).to_json()
 
-    keys = [f"{desk.label(row).digest}-{desk.key(row)}" for row in rows.tolist()]
+    keys = [f"{_asked_by(desk)}-{desk.label(row).digest}-{desk.key(row)}" for row in rows.tolist()]
     earlier = [
-        f"{first.digest}-{desk.key(row)}" if first is not None and first != desk.label(row) else None
+        f"{_asked_by(desk)}-{first.digest}-{desk.key(row)}"
+        if first is not None and first != desk.label(row)
+        else None
         for row, first in zip(rows.tolist(), firsts, strict=True)
     ]
     kept = {key for key in earlier if key is not None}
@@ -86,12 +88,17 @@ def summarise(desk: Desk, rows: np.ndarray, head: PixelProbe, source: str) -> li
         made = asdict(head.summary(desk.pyramid(int(rows[number]))))
         return {**made, "shares": np.round(made["shares"], _DIGITS).tolist()}
 
-    keys = [desk.key(row) for row in rows.tolist()]
+    keys = [f"{_asked_by(desk)}-{desk.key(row)}" for row in rows.tolist()]
     found = _ask(desk, _SUMMARIES, "predict", keys, source, summary, again=IMAGES, holds=_SUMMARY_BYTES)
     return [
         PixelSummary(**{**found[key], "shares": np.array(found[key]["shares"], dtype=np.float32)})
         for key in keys
     ]
+
+
+def _asked_by(desk: Desk) -> str:
+    """Return what begins every key: answers are by class, and of features, and both may be others next time."""
+    return f"{desk.kind.digest[:16]}-{desk.pyramids.fingerprint}"
 
 
 def _ask(

@@ -163,6 +163,7 @@ def learn(desk: Desk, digest: str, before: Before | None) -> Segmented:
                 lambda number: desk.mask(int(rows[number])),
                 n_classes,
                 ignore=desk.kind.mask_classes.ignore,
+                groups=desk.lesson.looks.groups[rows],
                 warm=before.fit if before else None,
                 progress=lambda done, total: desk.lesson.scene.progress("learn", done, total),
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from ml.whole_files import read_whole, write_whole
 
 if TYPE_CHECKING:
     from ml.segmentation.unet.model import UNetModel
+
+log = logging.getLogger(__name__)
 
 FOLDER = "drawn"
 
@@ -95,8 +98,12 @@ def forget_drawn(root: Path, network: str | None) -> None:
     """Delete the masks of a project's other networks than the one in use."""
     folder = root / FOLDER
     for path in folder.iterdir() if folder.is_dir() else ():
-        if path.name != network:
+        if path.name == network:
+            continue
+        try:
             shutil.rmtree(path)
+        except OSError as error:  # somebody still draws there
+            log.warning("%s is no longer needed and goes after the next refresh: %s", path, error)
 
 
 @dataclass(frozen=True)

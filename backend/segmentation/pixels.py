@@ -98,6 +98,8 @@ class PixelRoom:
             if not there[key] and key in known and known[key].value[1] >= retry_before
         }
         todo = {key: item for key, item in images.items() if not there[key] and key not in broken}
+        if healed := [key for key in known if there.get(key)]:
+            self.memory.forget(BROKEN, healed)
         if not todo:
             return broken
         intake = _Intake(self, project_id, {item[1]: key for key, item in todo.items()}, progress)
@@ -110,6 +112,7 @@ class PixelRoom:
                 for item in self.casualties.one_by_one([one for one in items if one[1] not in intake.done]):
                     intake.run([item])
             intake.run([one for one in items if one[1] not in intake.done])
+        self.memory.forget(BROKEN, [key for key in todo if key in known and key not in intake.broken])
         progress(STEP, len(todo), len(todo))
         return broken | intake.broken
 

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from ml.masks import MaskError
 from ml.masks.classes import MaskClasses
+from ml.masks.distance import depth
 
 _USUAL = 320.0  # pixels of the longer side that lengths are given for; others in proportion
 _LEAST_SCALE = 0.4
@@ -136,10 +137,10 @@ def _resized(
         return None
     reach = rng.uniform(*_GROWTH) * _scale(mask)
     if rng.random() < 0.5:
-        grown = ndimage.distance_transform_edt(~piece) <= reach
+        grown = depth(~piece) <= reach
         return np.where(grown, mask[piece][0], mask).astype(mask.dtype)
     # beyond the edge of the image the object may go on, so nothing is taken off there
-    kept = ndimage.distance_transform_edt(np.pad(piece, 1, mode="edge"))[1:-1, 1:-1] > reach
+    kept = depth(np.pad(piece, 1, mode="edge"))[1:-1, 1:-1] > reach
     return _without(mask, piece & ~kept, classes) if kept.any() else None
 
 

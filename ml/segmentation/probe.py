@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 
-from ml.folds import stable_folds
+from ml.folds import first_keys, stable_folds
 from ml.heads.logistic import NotEnoughClasses
 from ml.heads.temperature import fit_temperature, log_loss
 from ml.segmentation.heads import BATCH, Heads, train
@@ -40,6 +41,8 @@ class ProbeFit:
         Fitted on all images.
     folds : ndarray of int64, shape (n,)
         Of each image.
+    known : ndarray of uint64, shape (n,)
+        Digests of the images' keys: whose folds these are.
     heads : Heads
         On features as they are: one of each fold, fitted on the others, then that of all; before temperature.
     channels : tuple of int
@@ -58,6 +61,7 @@ class ProbeFit:
 
     head: PixelProbe
     folds: np.ndarray
+    known: np.ndarray
     heads: Heads
     channels: tuple[int, ...]
     temperature: float
@@ -71,7 +75,7 @@ class ProbeFit:
         return self.unseen(i).probabilities(pyramid, side)
 
     def unseen(self, i: int) -> PixelProbe:
-        """Return the probe that has not seen image ``i``, nor any of the same content."""
+        """Return the probe that has not seen image ``i``, nor any of its group."""
         return _served(self.heads, int(self.folds[i]), self.temperature, self.channels)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
@@ -83,6 +87,7 @@ class ProbeFit:
             "warm_W2": self.heads.W2,
             "warm_b2": self.heads.b2,
             "warm_folds": self.folds,
+            "warm_known": self.known,
             "warm_state": np.array(state, dtype=np.float64),
         }
 
@@ -93,7 +98,7 @@ class ProbeFit:
         heads = Heads(arrays["warm_W1"], arrays["warm_b1"], arrays["warm_W2"], arrays["warm_b2"])
         temperature, loss, stable, continued, begun_with = arrays["warm_state"].tolist()
         return cls(
-            head, arrays["warm_folds"], heads, head.channels, temperature, loss,
+            head, arrays["warm_folds"], arrays["warm_known"], heads, head.channels, temperature, loss,
             stable=bool(stable), continued=int(continued), begun_with=int(begun_with),
         )  # fmt: skip
 
@@ -105,6 +110,7 @@ def fit_probe(
     n_classes: int,
     *,
     ignore: int | None,
+    groups: np.ndarray | None = None,
     warm: ProbeFit | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -124,9 +130,11 @@ def fit_probe(
         K; classes without an example get a low probability.
     ignore : int or None
         Number of the pixels that count for nothing.
+    groups : ndarray of int, shape (n,), optional
+        Near-duplicates, which share a fold too, have one number.
     warm : ProbeFit, optional
-        An earlier fit to go on from. One of other features, classes or folds is left alone, and so is one that has
-        been gone on from several times, or was begun with far fewer images.
+        An earlier fit to go on from. One of other features or classes is left alone, and so is one in which an
+        image was of another fold, that has been gone on from several times, or was begun with far fewer images.
     seed : int
     progress : callable
         Called with what is done and the total, first of reading and then of training.
@@ -139,7 +147,8 @@ def fit_probe(
         If a mask has a number of no class, or images have features of different kinds.
     """
     keys = list(keys)
-    folds, stable = _folds(keys)
+    folds, stable = _folds(keys if groups is None else first_keys(keys, groups))
+    known = np.array([_digest(key) for key in keys], dtype=np.uint64)
     sample = draw(keys, pyramids, masks, n_classes, ignore=ignore, seed=seed, progress=progress)
     _check(sample)
     n_heads = int(folds.max()) + 2 if not stable else N_FOLDS + 1
@@ -154,7 +163,7 @@ def fit_probe(
     X /= scale
     rounds = -(-len(X) // BATCH)
     continued, begun_with = 0, len(keys)
-    if warm is not None and stable and _fits(warm, sample.channels, n_classes, len(keys)):
+    if warm is not None and stable and _fits(warm, sample.channels, n_classes, known, folds):
         continued, begun_with = warm.continued + 1, warm.begun_with
         start, rate = warm.heads.shifted(mean, scale), _WARM_RATE
         epochs = max(_WARM_EPOCHS, -(-_WARM_LEAST_STEPS // rounds))
@@ -175,7 +184,9 @@ def fit_probe(
     temperature, loss = _calibrate(heads, sample, folds, prior, adjust, seed)
     heads = heads.unshifted(mean, scale)
     head = _served(heads, n_heads - 1, temperature, sample.channels)
-    return ProbeFit(head, folds, heads, sample.channels, temperature, loss, stable, continued, begun_with)
+    return ProbeFit(
+        head, folds, known, heads, sample.channels, temperature, loss, stable, continued, begun_with
+    )
 
 
 def _folds(keys: list[str]) -> tuple[np.ndarray, bool]:
@@ -211,15 +222,26 @@ def _frequencies(sample: Sample, seen_by: np.ndarray) -> tuple[np.ndarray, np.nd
     return prior.astype(np.float32), adjust.astype(np.float32)
 
 
-def _fits(warm: ProbeFit, channels: tuple[int, ...], n_classes: int, images: int) -> bool:
-    """Whether to go on from an earlier fit: of the same features, classes and folds, so no head has seen its own."""
+def _fits(
+    warm: ProbeFit, channels: tuple[int, ...], n_classes: int, known: np.ndarray, folds: np.ndarray
+) -> bool:
+    """Whether to go on from an earlier fit: one of as many features and classes in which no head has seen its own.
+
+    An image leaves its fold when a near-duplicate with a smaller key joins it.
+    """
+    _, now, then = np.intersect1d(known, warm.known, return_indices=True)
     return (
         warm.stable
         and warm.channels == channels
         and warm.head.n_classes == n_classes
         and warm.continued < _MOST_CONTINUED
-        and 1 / _GROWTH <= images / warm.begun_with <= _GROWTH
+        and 1 / _GROWTH <= len(known) / warm.begun_with <= _GROWTH
+        and np.array_equal(folds[now], warm.folds[then])
     )
+
+
+def _digest(key: str) -> int:
+    return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big")
 
 
 def _calibrate(

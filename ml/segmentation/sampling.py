@@ -72,7 +72,7 @@ def draw(
         labelled = np.flatnonzero(mask.ravel() != ignore) if ignore is not None else np.arange(mask.size)
         if not len(labelled):
             continue
-        classes = mask.ravel()[labelled].astype(np.int64)
+        classes = mask.ravel()[labelled]
         if classes.max() >= n_classes:
             raise ValueError(f"the mask of image {keys[i]} has the number {classes.max()}, which is no class")
         pyramid = pyramids(i)
@@ -88,7 +88,7 @@ def draw(
         picked = _balanced(classes, counts, quota, np.random.default_rng(_number(keys[i], seed)))
         rows, columns = np.divmod(labelled[picked], mask.shape[1])
         X.append(vectors(pyramid, (rows + 0.5) / mask.shape[0], (columns + 0.5) / mask.shape[1]))
-        y.append(classes[picked])
+        y.append(classes[picked].astype(np.int64))
         image += [i] * len(picked)
         drawn[i] = np.bincount(classes[picked], minlength=n_classes)
         whole[i] = counts / len(classes)
@@ -111,13 +111,12 @@ def _quota(images: int, values: int) -> int:
 
 def _balanced(classes: np.ndarray, counts: np.ndarray, quota: int, rng: np.random.Generator) -> np.ndarray:
     """Return about ``quota`` pixels, as many of each class as there are, the rest of the others."""
-    shares = _level(counts, quota)
-    shuffled = rng.permutation(len(classes))
-    by_class = shuffled[np.argsort(classes[shuffled], kind="stable")]
-    starts = np.cumsum(counts) - counts
-    return np.concatenate(
-        [by_class[start : start + share] for start, share in zip(starts, shares, strict=True)]
-    )
+    drawn = []
+    for number, share in enumerate(_level(counts, quota).tolist()):
+        if share:
+            places = rng.choice(counts[number], share, replace=False, shuffle=False)
+            drawn.append(np.flatnonzero(classes == number)[places])
+    return np.concatenate(drawn)
 
 
 def _level(counts: np.ndarray, quota: int) -> np.ndarray:

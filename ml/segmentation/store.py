@@ -32,6 +32,7 @@ class PyramidStore:
     def __init__(self, folder: Path, fingerprint: str) -> None:
         if not fingerprint or Path(fingerprint).name != fingerprint or fingerprint.startswith("."):
             raise ValueError(f"fingerprint {fingerprint!r} cannot be a folder's name")
+        self.fingerprint = fingerprint
         self.folder = folder / fingerprint
 
     def has(self, key: str) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from backend.project import Project
+from backend.project import PINNED, Project
+from backend.registry import Version
 from backend.settings import Settings
 from backend.snapshot import ProjectInfo, TaskRecord
 
@@ -29,3 +30,14 @@ def test_another_project_of_the_same_number_starts_afresh_and_nothing_is_lost(tm
     assert Project.known(settings) == [7]
     [aside] = [path for path in (tmp_path / "projects").iterdir() if path.name != "7"]
     assert (aside / "snapshot.sqlite").exists()
+
+
+def test_a_version_that_a_person_went_back_to_stays_until_the_network_is_another(tmp_path: Path) -> None:
+    project = Project.open(Settings(_env_file=None, model_dir=tmp_path), INFO)
+    served = Version("segmentation-1-0", {"digest": "old", "backbone": "tuned-0"}, {})
+    assert project.keeps(served, "old", "labels", "tuned-0")
+    assert not project.keeps(served, "new", "labels", "tuned-0")
+    project.store.set_meta(PINNED, "labels")
+    assert project.keeps(served, "new", "labels", "tuned-0")
+    assert not project.keeps(served, "new", "labels", "tuned-1")
+    assert not project.keeps(served, "new", "labels", None), "dropped"

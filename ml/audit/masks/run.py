@@ -11,7 +11,7 @@ import numpy as np
 from ml.audit.findings import OUTLIERS
 from ml.audit.masks.findings import MaskAudit, Twins
 from ml.audit.masks.material import Material, prepare
-from ml.datasets.example import DatasetError
+from ml.datasets.example import DatasetError, list_problems
 from ml.embedders import Embedder
 from ml.heads.logistic import NotEnoughClasses
 from ml.mask_sets import MaskSet
@@ -25,6 +25,7 @@ from ml.segmentation.probe import ProbeFit, fit_probe
 from ml.segmentation.sizes import shrink_mask
 from ml.survey import make_survey, members_of
 from ml.suspicion.masks import judge_mask, judge_masks
+from ml.suspicion.multilabel import find_unseen
 
 _ALIKE = 0.9  # Dice from which two masks are the same to the eye
 _COMPARED = 8  # of a group of near-duplicates
@@ -71,7 +72,8 @@ def audit_masks(
     Raises
     ------
     DatasetError
-        If images or masks cannot be used and are not skipped, there is no such part, or nothing to tell apart.
+        If images or masks cannot be used and are not skipped, there is no such part or nothing in it
+        that can be used, or nothing to tell apart.
     """
     of_part(found, part)  # what is not there is told first
     material = prepare(
@@ -83,12 +85,16 @@ def audit_masks(
         progress=progress,
         step=step,
     )
+    rows = [row for row, scene in enumerate(material.scenes) if not part or scene.split == part]
+    if not rows:
+        raise DatasetError(
+            f"{found.source}: no mask of part {part!r} can be used:\n{list_problems(material.problems)}"
+        )
     keys = material.embedded.keys
     survey = make_survey(keys, material.embedded.vectors, OUTLIERS)
     step("learning")
     fit = _fit(found, material, survey.groups, seed, progress)
     step("judging")
-    rows = [row for row, scene in enumerate(material.scenes) if not part or scene.split == part]
     findings = []
     counts = np.zeros((len(found.classes.names),) * 2, dtype=np.int64)
     for done, row in enumerate(rows, 1):
@@ -100,7 +106,7 @@ def audit_masks(
     judgement = judge_masks(
         findings,
         keys=[keys[row] for row in rows],
-        folds=fit.folds[rows],
+        unseen=_unseen(material, found.classes, fit.folds)[rows],
         groups=survey.groups[rows],
         precision=precision,
         outlier=survey.outlier[rows],
@@ -124,25 +130,29 @@ def audit_masks(
 
 
 def _fit(found: MaskSet, material: Material, groups: np.ndarray, seed: int, progress: Progress) -> ProbeFit:
-    # near-duplicates share a fold, as files of one content do
-    first: dict[int, str] = {}
-    shared = [
-        first.setdefault(group, key)
-        for group, key in zip(groups.tolist(), material.embedded.keys, strict=True)
-    ]
     classes = found.classes
     try:
         return fit_probe(
-            shared,
+            material.embedded.keys,
             material.pyramid,
             material.mask,
             len(classes.names),
             ignore=classes.ignore,
+            groups=groups,
             seed=seed,
             progress=progress,
         )
     except NotEnoughClasses as error:
         raise DatasetError(f"{found.source} cannot be audited: {error}") from error
+
+
+def _unseen(material: Material, classes: MaskClasses, folds: np.ndarray) -> np.ndarray:
+    """Return which masks have a class that was learned from none but those of their own fold."""
+    count = len(classes.names)
+    pixels = [
+        np.bincount(material.mask(row).ravel(), minlength=count)[:count] for row in range(len(material))
+    ]
+    return find_unseen(np.array(pixels) > 0, folds)
 
 
 def _twins(groups: np.ndarray, mask: Callable[[int], np.ndarray], classes: MaskClasses) -> list[Twins]:

@@ -33,12 +33,12 @@ class UNetTraining(LoopBlock):
 
     epochs: int = Field(40, ge=1)
     batch_size: int = Field(
-        8, ge=1, description="crops a step, on each process, as far as step_pixels allows"
+        4, ge=1, description="crops a step, on each process, as far as step_pixels allows"
     )
     step_pixels: int = Field(
         800_000, ge=1024, description="most pixels of a step, which its memory hangs on: about 4 KB each"
     )
-    warmup: float = Field(1.0, ge=0.0, description="epochs, fractions allowed")
+    warmup: float = Field(0.3, ge=0.0, description="epochs, fractions allowed")
     schedule: Schedule = "polynomial"
     power: float = Field(0.9, gt=0.0, description="schedule polynomial: its degree")
     cross_entropy: float = Field(1.0, ge=0.0, description="weight of the cross-entropy in the loss")
@@ -61,7 +61,7 @@ class MaskTransform(Switches):
     crop: Size | None = Field(
         None, description="pixels a step sees of an image; absent: the whole of the largest at Dataset.side"
     )
-    scale: tuple[float, float] | None = Field((0.5, 2.0), description="sizes are changed by such factors")
+    scale: tuple[float, float] | None = Field((0.75, 1.5), description="sizes are changed by such factors")
     hflip: Flip | None = Field(default_factory=Flip)
     vflip: Flip | None = None
     color_jitter: ColorJitter | None = Field(

@@ -65,12 +65,11 @@ def choose_parts(
 
 
 def _draw(groups: list[list[Path]], share: float, seed: int) -> set[Path]:
-    """Return the images of groups drawn by lot until they are the share, and one group at least on either side."""
+    """Return the images of groups drawn by lot, no more than the share; where none fits, the smallest group."""
     count = sum(map(len, groups))
     held: set[Path] = set()
     order = np.random.default_rng(seed).permutation(len(groups)).tolist()
-    for number in order[:-1]:
-        if held and len(held) + len(groups[number]) / 2 > share * count:
-            break
-        held.update(groups[number])
-    return held
+    for number in order:
+        if len(held) + len(groups[number]) <= share * count:
+            held.update(groups[number])
+    return held or set(groups[min(order, key=lambda number: len(groups[number]))])

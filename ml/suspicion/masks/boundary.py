@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
+from ml.masks.distance import depth
 from ml.suspicion.masks.view import Piece, View
 
 _REACHES = (0.008, 0.016, 0.028, 0.042)  # of the longer side
@@ -49,6 +49,8 @@ def move_boundary(view: View, piece: Piece, number: int) -> tuple[Piece, float] 
     gains = np.where(free, np.where(inside, -lead, lead), np.float32(0))  # of a pixel that changes sides
     step = max(1, side // _FINE)
     coarse = (slice(step // 2, None, step),) * 2
+    if not inside[coarse].any():  # thin enough to lie between the grid's lines
+        step, coarse = 1, (slice(None),) * 2
     shape, few = _Shape(inside[coarse], side / step), gains[coarse]
     best, chosen = 0.0, None
     for move in _MOVES:
@@ -81,11 +83,11 @@ class _Shape:
 
     @cached_property
     def _out(self) -> np.ndarray:
-        return _distances(~self.inside)
+        return depth(~self.inside)
 
     @cached_property
     def _deep(self) -> np.ndarray:
-        return _distances(np.pad(self.inside, 1, mode="edge"))[1:-1, 1:-1]
+        return depth(np.pad(self.inside, 1, mode="edge"))[1:-1, 1:-1]
 
     def after(self, move: _Move) -> np.ndarray:
         """Which pixels are inside after a move; unchanged where nothing would be left."""
@@ -99,8 +101,3 @@ class _Shape:
             return self._out <= reach
         left = self._deep > -reach
         return left if left.any() else self.inside
-
-
-def _distances(region: np.ndarray) -> np.ndarray:
-    distances: np.ndarray = ndimage.distance_transform_edt(region)
-    return distances

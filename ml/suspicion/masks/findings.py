@@ -68,9 +68,9 @@ class MaskFindings:
     class_dice : tuple of float, length K
         By class; NaN where neither has it.
     label_shares, shares : tuple of float, length K
-        Of the mask's pixels, by class, and of the prediction's.
+        Of the pixels that count, by class: as given, and as predicted. All 0 where none counts.
     confidence : float
-        Mean probability of the predicted classes, in [0, 1].
+        Mean probability of the classes predicted there, in [0, 1].
     parts : tuple of Part
         The strongest evidence first.
     sketch : bytes

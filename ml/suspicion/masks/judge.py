@@ -44,6 +44,7 @@ def judge_masks(
     *,
     keys: Sequence[str] | None = None,
     folds: np.ndarray | None = None,
+    unseen: np.ndarray | None = None,
     groups: np.ndarray | None = None,
     precision: float | None = None,
     reviewed: np.ndarray | None = None,
@@ -68,6 +69,9 @@ def judge_masks(
     folds : ndarray of int, shape (n,), optional
         The folds that masks were predicted by. A mask with a class that no mask of another fold has cannot be
         judged: its suspicion stays below 0.5, and it is not suspect.
+    unseen : ndarray of bool, shape (n,), optional
+        Which masks cannot be judged for that reason, in place of ``folds``: where more masks were learned from than
+        are judged, only they tell.
     groups, precision, agreement, outlier, image
         As in `ml.suspicion.choices.judge`.
     reviewed : ndarray of bool, shape (n,), optional
@@ -109,10 +113,10 @@ def judge_masks(
     for row in earlier:
         unusual[row : row + 1], (part[row],) = normal.score([findings[row]])
     suspicion = calibration.probability(two.log_odds(unusual))
-    unseen = None
-    if folds is not None:
+    if unseen is None and folds is not None:
         has = np.array([found.label_shares for found in findings]) > 0
         unseen = find_unseen(has, np.asarray(folds))
+    if unseen is not None:
         suspicion[unseen] = np.minimum(suspicion[unseen], np.nextafter(EVEN, 0.0))
     twins = np.full(n, -1, dtype=np.int64)
     if keys is not None:

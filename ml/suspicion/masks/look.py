@@ -48,15 +48,17 @@ def judge_mask(label: np.ndarray, probs: np.ndarray, classes: MaskClasses) -> Ma
     if unknown:
         raise MaskError(f"the mask has numbers of no class: {', '.join(map(str, list(unknown)[:5]))}")
     predicted = probs.argmax(axis=0)
+    known = label != classes.ignore if classes.ignore is not None else np.ones(label.shape, dtype=bool)
+    pixels = max(int(np.count_nonzero(known)), 1)
     counts = confusion(label, predicted, count, classes.ignore)
     return MaskFindings(
         size=(label.shape[0], label.shape[1]),
         softmin=_softmin(label, probs, classes),
         dice=float(mean_dice(counts)),
         class_dice=_rounded(dice_per_class(counts)),
-        label_shares=_rounded(counts.sum(axis=1) / label.size),
-        shares=_rounded(np.bincount(predicted.ravel(), minlength=count) / predicted.size),
-        confidence=round(float(probs.max(axis=0).mean(dtype=np.float64)), _DIGITS),
+        label_shares=_rounded(counts.sum(axis=1) / pixels),
+        shares=_rounded(counts.sum(axis=0) / pixels),
+        confidence=round(float(probs.max(axis=0)[known].sum(dtype=np.float64)) / pixels, _DIGITS),
         parts=_parts(find_edits(label, probs, classes), (label.shape[0], label.shape[1])),
         sketch=shrink_mask(label, SKETCH).astype(np.uint16).tobytes(),
     )

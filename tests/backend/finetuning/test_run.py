@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from backend.backbones import NETWORK
 from backend.classification.judging import judge_labels
 from backend.embedding import Embedded
 from backend.finetuning.leftovers import FOLDER
@@ -139,6 +140,15 @@ def test_what_is_not_better_is_not_published_unless_forced(scene: Scene) -> None
     assert not left.exists()
     assert scene.backbone() == forced.backbone != good
     assert scene.refresh("backbone").version != before
+
+
+def test_a_network_that_draws_masks_is_nothing_to_compare_with(scene: Scene, tmp_path: Path) -> None:
+    file, backbones = tmp_path / "unet.safetensors", open_backbones(scene.settings, scene.project)
+    file.write_bytes(b"of a time when the project had masks")
+    backbones.publish(backbones.save(file, {NETWORK: "unet", "classes": ["background", "cat"]}))
+    record = scene.train()
+    assert record.state == "published", record.message
+    assert scene.backbone() == record.backbone
 
 
 def test_a_rollback_takes_the_backbone_along(scene: Scene) -> None:

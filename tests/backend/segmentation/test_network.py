@@ -6,15 +6,20 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
+from backend.backbones import NETWORK
 from backend.labelstudio.segmentation import is_suspect
 from backend.predict import Predictor
 from backend.project import open_backbones
 from backend.refresh import Refresher
-from backend.segmentation.network import DrawnMasks
+from backend.registry import Version
+from backend.segmentation import network
+from backend.segmentation.course import SegmentationCourse
+from backend.segmentation.network import Drawn, DrawnMasks
 from backend.settings import get_settings
 from ml.mask_sets import read_masks
 from ml.masks.png import write_png
@@ -22,7 +27,8 @@ from ml.segmentation.unet.fit import train_unet
 from ml.segmentation.unet.model import UNetModel
 from ml.segmentation.unet.run import ReadHow
 from tests.backend.cli.typed import lineup
-from tests.backend.segmentation.shapes import CLASSES, SIDE, ShapesBench, dice, picture, scene, uri
+from tests.backend.segmentation.shapes import CLASSES, LABELS, SIDE, ShapesBench, dice, picture, scene, uri
+from tests.backend.segmentation.shapes import config as label_config
 from tests.ml.segmentation.unet.conftest import one_thread
 from tests.ml.segmentation.unet.shapes import config
 
@@ -75,9 +81,9 @@ def test_the_published_network_draws_and_the_probe_goes_on_judging(bench: Shapes
     assert code == 0, said
     assert re.search(r"mean Dice of 5 images .* network 0\.\d+, probe 0\.\d+", said), said
     backbones = open_backbones(b.settings, b.project)
-    network = backbones.published()
-    assert network is not None
-    manifest = backbones.load(network).manifest
+    name = backbones.published()
+    assert name is not None
+    manifest = backbones.load(name).manifest
     assert manifest["compared_on"] == 5
     assert len(manifest["trained_on"]) == 24
     assert manifest["dice"] > 0.5
@@ -85,11 +91,11 @@ def test_the_published_network_draws_and_the_probe_goes_on_judging(bench: Shapes
     result = b.refresh("poll")
     assert result.learned
     assert result.version.startswith("segmentation-2-")
-    assert b.state().registry.manifest(result.version)["backbone"] == network
+    assert b.state().registry.manifest(result.version)["backbone"] == name
     b.idle()
     theirs = model.mask(picture(13), (SIDE, SIDE))
     assert np.array_equal(b.mask(b.predicted(13)), theirs)
-    assert DrawnMasks(b.state().folder, network).has(b.state().store.contents()[uri(picture(13))].key or "")
+    assert DrawnMasks(b.state().folder, name).has(b.state().store.contents()[uri(picture(13))].key or "")
     labelled = [region for region in b.predicted(2) if not is_suspect(region)]
     assert dice(b.mask(labelled), scene(2)) > 0.8, "predicted by those that have not seen it"
 
@@ -110,6 +116,46 @@ def test_the_published_network_draws_and_the_probe_goes_on_judging(bench: Shapes
     last = b.refresh("poll")
     assert last.learned
     assert b.state().registry.manifest(last.version)["backbone"] is None
+    b.idle()
+    assert dice(b.mask(b.predicted(13)), scene(13)) > 0.8
+
+
+def test_the_masks_of_the_network_that_is_served_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    course = SegmentationCourse("segmentation", get_settings())
+    drawn = Drawn(scene(1), np.ones(3, dtype=np.float32))
+    old, new = (DrawnMasks(tmp_path, name) for name in ("tuned-old", "tuned-new"))
+    for masks in (old, new):
+        masks.put("0a" * 16, drawn)
+    course.tidy(tmp_path, Version("segmentation-1-0", {"backbone": "tuned-old"}, {}))
+    assert old.has("0a" * 16)
+    assert not new.folder.exists()
+    with monkeypatch.context() as patched:
+        patched.setattr(network.shutil, "rmtree", Mock(side_effect=OSError("not empty")))
+        course.tidy(tmp_path, None)
+    assert "not empty" in caplog.text
+    course.tidy(tmp_path, Version("segmentation-2-0", {"backbone": None}, {}))
+    assert not old.folder.exists()
+
+
+def test_a_network_of_other_classes_is_left_alone(
+    shapes: Make, run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    b = shapes()
+    backbones = open_backbones(b.settings, b.project)
+    name = backbones.save(run / "model.safetensors", {NETWORK: "unet", "classes": list(CLASSES)})
+    backbones.publish(name)
+    course = SegmentationCourse("segmentation", b.settings)
+    assert course.backbone(b.project, name, b.kind) == name
+    for labels in ('<Label value="square"/><Label value="disc"/>', LABELS + '<Label value="third"/>'):
+        b.label_config = label_config(labels=labels)
+        caplog.clear()
+        assert course.backbone(b.project, name, b.kind) is None
+        assert "--drop" in caplog.text
+    b.server.api("PATCH", f"/api/projects/{b.project}/", {"label_config": b.label_config})
+    result = b.refresh("connect")
+    assert b.state().registry.manifest(result.version)["backbone"] is None
     b.idle()
     assert dice(b.mask(b.predicted(13)), scene(13)) > 0.8
 

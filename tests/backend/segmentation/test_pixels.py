@@ -132,6 +132,7 @@ def test_what_cannot_be_read_costs_itself_and_is_tried_again_later(
     monkeypatch.setattr(pixels.time, "time", lambda: now + RETRY_BROKEN_AFTER + 1)
     assert scene.fill() == {}
     assert all(scene.has())
+    assert scene.room.memory.recall(pixels.BROKEN) == {}, "nothing is left to try"
 
 
 def test_a_label_studio_that_is_down_is_nobodys_fault(scene: Scene) -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
+from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
+from backend import refresh
 from backend.labelstudio.segmentation import is_suspect
 from backend.predict import Predictor
 from backend.refresh import Refresher
 from backend.registry import UNTRAINED
 from backend.segmentation import evidence, pixels
 from backend.segmentation.memory import FILE, Memory
+from ml.images import ImageError
+from ml.segmentation.probe import ProbeFit
 from ml.segmentation.sizes import shrink_mask
+from ml.vectors import content_key
 from tests.backend.segmentation.shapes import CLASSES, SIDE, ShapesBench, config, dice, picture, scene, uri
 
 Make = Callable[..., ShapesBench]
@@ -54,13 +60,14 @@ def test_masks_are_learned_and_come_back_as_predictions(shapes: Make) -> None:
 
 
 def test_a_damaged_mask_is_the_first_suspect_and_shows_where(shapes: Make) -> None:
-    b = shapes(count=24, drawn=20, masks={7: without(7, 1)})
+    # of twenty masks little is known, so the list is asked for with some right ones in it
+    b = shapes(count=24, drawn=20, masks={7: without(7, 1)}, review_precision=0.3)
     b.refresh("connect")
     b.idle()
     suspicion = {number: b.shown(number)["suspicion"] for number in range(20)}
     shown = b.shown(7)
-    assert shown["suspicion"] == max(suspicion.values()) > 0.5
-    assert sum(value >= 0.5 for value in suspicion.values()) <= 3
+    others = [value for number, value in suspicion.items() if number != 7]
+    assert shown["suspicion"] > 3 * max(others)
     assert shown["reason"] == "object missing"
     assert "disc" in shown["suggestion"]
     pointed = [region for region in b.predicted(7) if is_suspect(region)]
@@ -86,6 +93,19 @@ def test_the_same_again_learns_and_writes_nothing(shapes: Make, monkeypatch: pyt
     later = b.refresh("full")
     assert (later.version, later.learned) == (first.version, False)
     assert later.written == {"predictions": 0, "fields": 0}
+
+
+def test_near_duplicates_are_judged_by_a_head_that_has_seen_neither(shapes: Make) -> None:
+    brighter = {
+        number: picture(number - 5).point(lambda value: min(value + 1, 255)) for number in range(5, 10)
+    }
+    masks = {number: scene(number - 5) for number in brighter}
+    b = shapes(uris={number: uri(image) for number, image in brighter.items()}, masks=masks)
+    result = b.refresh("connect")
+    registry = b.state().registry
+    folds = ProbeFit.from_arrays(registry.load(result.version).arrays).folds
+    assert folds[:5].tolist() == folds[5:].tolist()
+    assert len(set(folds.tolist())) == 5
 
 
 def test_one_more_mask_is_a_new_version(shapes: Make) -> None:
@@ -120,6 +140,27 @@ def test_a_changed_config_is_learned_anew(shapes: Make) -> None:
     assert dice(b.mask(b.predicted(14)), scene(14)) > 0.8
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        '<Label value="square"/><Label value="disc"/>',
+        '<Label value="disc"/><Label value="square"/><Label value="third"/>',
+    ],
+)
+def test_what_was_found_with_other_labels_is_not_taken_up(
+    shapes: Make, monkeypatch: pytest.MonkeyPatch, labels: str
+) -> None:
+    b = shapes(masks={7: without(7, 1)})
+    b.refresh("connect")
+    monkeypatch.setattr(evidence, "SECONDS", -1.0)  # nothing old is asked about again
+    b.label_config = config(labels=labels)
+    b.server.api("PATCH", f"/api/projects/{b.project}/", {"label_config": b.label_config})
+    assert b.refresh().learned
+    shares = [float(b.shown(number)["suggestion"].split("disc ")[1].split(" ")[0]) for number in (8, 14)]
+    real = [100 * float((scene(number) == 1).mean()) for number in (8, 14)]
+    assert np.allclose(shares, real, atol=1.5)
+
+
 def test_predict_answers_with_a_mask(shapes: Make) -> None:
     b = shapes()
     version = b.refresh("connect").version
@@ -152,6 +193,36 @@ def test_a_broken_image_and_a_broken_region_cost_one_task_each(shapes: Make) -> 
     b.idle()
     assert b.predicted(14) == []
     assert dice(b.mask(b.predicted(15)), scene(15)) > 0.8
+
+
+def test_images_without_features_are_tried_again_and_then_learned_and_predicted(
+    shapes: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b = shapes()
+    real = pixels.decode_reduced
+
+    def damaged(data: bytes, **how: Any) -> Any:
+        if content_key(data) in {content_key(base64.b64decode(uri(picture(n))[22:])) for n in (3, 12)}:
+            raise ImageError("it cannot be read at this moment")
+        return real(data, **how)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pixels, "decode_reduced", damaged)
+        first = b.refresh("connect")
+    assert b.state().registry.manifest(first.version)["masks"] == 9
+    b.idle()
+    assert b.versions() == {first.version: 14}, "nothing is said of an image that cannot be read"
+    assert b.refresh("poll").version == first.version
+    for module in (refresh, pixels):
+        monkeypatch.setattr(module, "RETRY_BROKEN_AFTER", -1.0)
+    second = b.refresh("poll")
+    assert second.learned
+    assert b.state().registry.manifest(second.version)["masks"] == 10
+    b.idle()
+    assert dice(b.mask(b.predicted(12)), scene(12)) > 0.8
+    begun = Mock()
+    b.refresher.refresh(b.project, ("poll",), lambda *_: None, begun)
+    assert not begun.called, "nothing is left to try"
 
 
 @pytest.mark.parametrize("step", ["pixels", "masks", "learn", "judge", "predict", "switch"])

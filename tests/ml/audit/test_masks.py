@@ -20,6 +20,7 @@ from ml.mask_sets import MaskSet, read_masks
 from ml.masks.classes import MaskClasses
 from ml.masks.png import read_png, write_png
 from ml.segmentation.features import make_pixel_features
+from ml.suspicion.reasons import TOO_FEW
 from tests.ml.audit.pages import EVIL, Page, assert_alone
 from tests.ml.audit.shapes import make_damaged
 
@@ -133,6 +134,34 @@ def test_one_part_is_judged_and_learned_from_all(made: tuple[Path, dict[str, str
     assert len(audit) == 20
     with pytest.raises(DatasetError, match="no part 'test'; there are train, val"):
         audit_of(found, tmp_path, part="test")
+
+
+def test_what_other_parts_taught_is_judged(tmp_path: Path) -> None:
+    """A class that one mask of the part has, and masks of another part; and one that no other mask has."""
+    make_damaged(tmp_path / "set", 30, 0.0)
+    labels = sorted((tmp_path / "set" / "labels").rglob("*.png"))
+    for path in labels:
+        mask = read_png(path.read_bytes()).copy()
+        if path.parent.name == "val":
+            mask[mask == 3] = 0
+            mask[:12, :30] = 3 if path.stem == "004" else mask[:12, :30]
+            mask[-12:, :30] = 4 if path.stem == "009" else mask[-12:, :30]
+        path.write_bytes(write_png(mask))
+    (tmp_path / "set" / "classes.txt").write_text("background\ndisc\nsquare\nbar\nonce\n")
+    audit = audit_of(read_masks(tmp_path / "set"), tmp_path / "cache", part="val")
+    reason = dict(
+        zip((scene.path.stem for scene in audit.scenes if scene.path), audit.judgement.reason, strict=True)
+    )
+    assert reason["009"] == TOO_FEW
+    assert reason["004"] != TOO_FEW
+
+
+def test_a_part_of_which_nothing_is_left_is_named(tmp_path: Path) -> None:
+    make_damaged(tmp_path / "set", 10, 0.0)
+    for path in (tmp_path / "set" / "img" / "val").iterdir():
+        path.write_bytes(b"torn")
+    with pytest.raises(DatasetError, match=r"no mask of part 'val' can be used:\n.*004"):
+        audit_of(read_masks(tmp_path / "set"), tmp_path / "cache", part="val", skip_problems=True)
 
 
 def test_what_cannot_be_used_stops_it_or_is_left_out(

@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 from ml.masks import MaskError
 from ml.masks.classes import MaskClasses
 from ml.masks.damage import DAMAGES, damage_mask
+from ml.masks.distance import depth
 
 DRAWN = MaskClasses(("background", "leaf", "stem", "root"))
 STREET = MaskClasses(("sky", "wall", "road"), ignore=255)
@@ -113,3 +114,17 @@ def test_a_mask_with_nothing_to_damage_is_refused() -> None:
         damage_mask(np.minimum(scene(), 1), one_class, np.random.default_rng(0), kind="swapped")
     with pytest.raises(ValueError, match="no damage 'torn'"):
         damage_mask(empty, DRAWN, np.random.default_rng(0), kind="torn")
+
+
+def test_what_goes_on_beyond_every_edge_has_no_rim() -> None:
+    everywhere = np.ones((48, 64), dtype=np.uint8)
+    for seed in range(6):
+        with pytest.raises(MaskError, match="nothing can be damaged by 'resized'"):
+            damage_mask(everywhere, DRAWN, np.random.default_rng(seed), kind="resized")
+
+
+def test_depth_is_infinite_where_nothing_is_outside() -> None:
+    region = np.ones((3, 5), dtype=bool)
+    assert np.isinf(depth(region)).all()
+    region[0, 0] = False
+    assert depth(region)[2].tolist() == pytest.approx(np.hypot(2, np.arange(5)).tolist())

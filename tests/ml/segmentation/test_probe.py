@@ -112,6 +112,15 @@ def test_copies_are_judged_by_the_same_head() -> None:
     assert np.array_equal(both.folds[:24], both.folds[24:])
 
 
+def test_near_duplicates_are_judged_by_the_same_head() -> None:
+    groups = np.arange(24) // 2
+    pairs = fit(SCENES[:24], groups=groups)
+    assert np.array_equal(pairs.folds[::2], pairs.folds[1::2])
+    assert len(set(pairs.folds.tolist())) > 1
+    alone = fit(SCENES[:24], groups=np.arange(24))
+    assert np.array_equal(alone.folds, fit(SCENES[:24]).folds)
+
+
 def test_going_on_is_about_the_same_as_beginning_anew(fitted: ProbeFit) -> None:
     restored = ProbeFit.from_arrays(fitted.to_arrays())
     cold, warm = fit(SCENES[:25]), fit(SCENES[:25], warm=restored)
@@ -135,7 +144,10 @@ def test_going_on_takes_fewer_steps_unless_the_fit_is_of_something_else(fitted: 
     assert steps(fitted) < cold / 2
     few = fit(SCENES[:10])  # dealt out by order, so a head may have seen what is in its fold now
     worn, small = replace(fitted, continued=8), replace(fitted, begun_with=12)
-    for other in (few, replace(fitted, channels=(1, 2)), worn, small):
+    moved = np.where(
+        np.arange(24) == 5, (fitted.folds + 1) % 5, fitted.folds
+    )  # a near-duplicate has gone since
+    for other in (few, replace(fitted, folds=moved), replace(fitted, channels=(1, 2)), worn, small):
         assert steps(other) == cold
 
 

@@ -11,7 +11,9 @@ import pytest
 from ml.masks import MaskError
 from ml.masks.classes import MaskClasses
 from ml.suspicion.masks import MaskFindings, judge_mask
+from ml.suspicion.masks.boundary import move_boundary
 from ml.suspicion.masks.edits import EXTRA, LOOSE, MISSING, WRONG
+from ml.suspicion.masks.view import View
 from tests.ml.suspicion_masks.scenes import CLASSES, SIZE, ellipse, predict
 
 STREET = MaskClasses(("sky", "wall", "road", "car"))
@@ -121,7 +123,32 @@ def test_ignored_pixels_say_nothing() -> None:
     assert nothing.softmin == 1.0
     assert nothing.parts == ()
     assert np.isnan(nothing.dice)
-    assert sum(nothing.label_shares) == 0
+    assert sum(nothing.label_shares) == sum(nothing.shares) == nothing.confidence == 0
+
+
+def test_shares_are_of_the_pixels_that_count() -> None:
+    truth = plant()
+    label = np.where(np.arange(SIZE) < 48, truth, 255).astype(np.uint8)
+    probs = predict(truth, CLASSES, np.random.default_rng(5))
+    probs[:, :, 48:] = 0.25
+    found = judge_mask(label, probs, CLASSES)
+    left = judge_mask(truth[:, :48], probs[:, :, :48], CLASSES)
+    assert (found.label_shares, found.shares) == (left.label_shares, left.shares)
+    assert found.confidence == pytest.approx(left.confidence, abs=1e-4)
+
+
+def test_a_thin_object_that_is_off_is_found() -> None:
+    """As thin as the steps of the coarse search are wide."""
+    label, truth = np.zeros((2, 256, 256), dtype=np.uint8)
+    label[60:140, 100], truth[60:140, 102] = 1, 1
+    probs = np.full((4, 256, 256), 0.01, dtype=np.float32)
+    np.put_along_axis(probs, truth[None].astype(int), 0.97, axis=0)
+    view = View.of(label, probs, CLASSES)
+    found = move_boundary(view, view.objects()[0], 1)
+    assert found is not None
+    (box, changed), gain = found
+    assert gain > 0
+    assert np.array_equal(changed, (label != truth)[box])
 
 
 def test_an_empty_mask_and_a_single_class() -> None:

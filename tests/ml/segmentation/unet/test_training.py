@@ -257,6 +257,22 @@ def test_without_val_near_duplicates_are_held_out_together(tmp_path: Path) -> No
     ]
 
 
+def test_what_is_held_out_is_no_more_than_its_share_unless_nothing_is_as_small(tmp_path: Path) -> None:
+    folder = shapes(tmp_path / "set", {"train": 12})
+    alike = (folder / "img" / "train" / "00.png").read_bytes()
+    for number in range(9):
+        (folder / "img" / "train" / f"{number:02}.png").write_bytes(alike)
+    for seed in range(8):
+        _, hold = choose_parts(read_masks(folder), 0.25, seed=seed, cache=tmp_path / "cache")
+        assert {one.image for one in hold} == {f"train/{number:02}.png" for number in (9, 10, 11)}
+    for number in range(9, 12):
+        (folder / "img" / "train" / f"{number:02}.png").write_bytes(
+            (folder / "img" / "train" / "11.png").read_bytes()
+        )
+    for seed in range(4):
+        assert len(choose_parts(read_masks(folder), 0.1, seed=seed, cache=tmp_path / "cache")[1]) == 3
+
+
 def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     folder = shapes(tmp_path / "set", {"test": 3})
     with pytest.raises(DatasetError, match="has no part train to learn from: there are test"):
