@@ -18,6 +18,8 @@ from backend.labelstudio.segmentation import SegmentationKind
 from backend.labelstudio.targets import resolve
 from backend.project_images import ProjectImages
 from backend.settings import Settings
+from backend.spooled import spool
+from ml.datasets.embedding import default_cache
 from ml.datasets.example import DatasetError, Problem, list_problems
 from ml.datasets.label_studio import SOURCE
 from ml.images import upright_size
@@ -38,8 +40,8 @@ def read_project_masks(
 ) -> MaskSet:
     """Read a project: a scene is a task that somebody has done, with the mask that the loop would learn from.
 
-    Of several annotations a reviewer's counts, or what most agree on (`backend.labelstudio.targets.resolve`). Regions
-    stay in memory, brush codes as bytes; masks are painted when they are asked for. Classes are those of the label
+    Of several annotations a reviewer's counts, or what most agree on (`backend.labelstudio.targets.resolve`). Outlines
+    are in a temporary file; masks are painted when they are asked for. Classes are those of the label
     config, after the background. ``split`` of a task is the part of the set.
 
     Parameters
@@ -48,7 +50,8 @@ def read_project_masks(
         ``images``: a folder that has the images already, under the last parts of their URIs; what it has not is
         fetched. ``classes``: another order of them.
     cache : Path, optional
-        Folder where fetched images stay, by URI; default: the user's cache folder.
+        Folder where fetched images stay, by URI, and outlines for as long as the set is used; default: the user's
+        cache folder.
     skip_problems : bool
         Leave out tasks whose image cannot be had.
     progress : callable
@@ -72,7 +75,7 @@ def read_project_masks(
         classes = MaskClasses(options.classes, options.ignore) if options.classes else kind.mask_classes
         drawn: dict[int, _Drawn] = {}
         tasks = 0
-        for page in read_tasks(client, project_id):
+        for page in spool(read_tasks(client, project_id), cache or default_cache()):
             for task in page:
                 tasks += 1
                 resolved = resolve(task, kind, settings.reviewers)

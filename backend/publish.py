@@ -53,7 +53,7 @@ class Outcome:
         The version every prediction carries.
     lineup : Lineup
     predictions : list of Prediction
-        Of every task with an image, in the order of `order_predictions`.
+        Of every task that can be predicted, in the order of `order_predictions`.
     """
 
     version: str
@@ -256,10 +256,10 @@ def order_predictions(lineup: Lineup, predictions: Mapping[int, Prediction], hea
     """Return predictions with the head of the queue first, in its order.
 
     Then come the suspects, the most suspicious first, since predictions show reviewers where a mask is suspected to be
-    wrong; then the rest of the queue, and the other tasks by id.
+    wrong; then the rest of the queue, and the other tasks by id. A task of the queue may have none.
     """
     rows, queue = lineup.rows, lineup.queue
     suspects = [task_id for task_id in sorted(predictions) if rows[task_id].suspicion >= lineup.threshold]
     suspects.sort(key=lambda task_id: -rows[task_id].suspicion)
     order = dict.fromkeys([*queue[:head], *suspects, *queue[head:], *sorted(predictions)])
-    return [predictions[task_id] for task_id in order]
+    return [predictions[task_id] for task_id in order if task_id in predictions]

@@ -31,7 +31,6 @@ def publish(
         from datetime import UTC, datetime
 
         from backend.backbones import NETWORK
-        from backend.cli.masks import load_masks
         from backend.jobs.locks import training_lock
         from backend.jobs.open import open_hints
         from backend.labelstudio.client import LabelStudioClient
@@ -39,31 +38,35 @@ def publish(
         from backend.project import open_backbones
         from backend.segmentation.comparing import compare
         from ml.segmentation.unet.model import UNetModel
-        from ml.segmentation.unet.run import MaskRun
+        from ml.segmentation.unet.run import seen_by
         from ml.training.kept import MODEL
-        from ml.vectors import content_key
 
         settings = label_studio_settings()
         require_known(settings, project)
         model = UNetModel.load(run)
-        _, _, _, train, _ = MaskRun.open(
-            run, lambda source, read_as, options: load_masks(source, read_as, options, skip=True)
-        )
+        trained, chosen_by = seen_by(run)
         with (
             steps("comparing") as bar,
             LabelStudioClient(settings.label_studio_url, settings.api_key) as client,
         ):
-            seen = sorted({content_key(scene.path.read_bytes()) for scene in train if scene.path})
             fetcher = ImageFetcher(
                 client, allow_hosts=settings.allow_hosts, max_bytes=settings.max_image_bytes
             )
-            found = compare(settings, project, model, set(seen), fetcher, bar.progress)
+            found = compare(settings, project, model, set(trained), set(chosen_by), fetcher, bar.progress)
         console.print(
             f"mean Dice of {found.images} images that neither has learned from: network [bold]{found.network:.4f}[/], "
             f"probe {found.probe:.4f}",
             highlight=False,
             soft_wrap=True,
         )
+        if found.skipped:
+            console.print(f"{found.skipped} more are left out, see the log.", highlight=False)
+        if found.chosen_by:
+            console.print(
+                f"{found.chosen_by} of them chose the network's epoch, which flatters it: there are too few others.",
+                highlight=False,
+                soft_wrap=True,
+            )
         if not (found.better or force):
             console.print("The probe goes on. The same command with --force publishes the network.")
             return
@@ -73,7 +76,7 @@ def publish(
             "dice": found.network,
             "probe_dice": found.probe,
             "compared_on": found.images,
-            "trained_on": seen,
+            "trained_on": trained,
             "weights": model.about["weights"],
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }

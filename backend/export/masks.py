@@ -23,7 +23,9 @@ from backend.labelstudio.targets import resolve
 from backend.project_images import ProjectImages
 from backend.settings import Settings
 from backend.snapshot import Judged, TaskRecord
+from backend.spooled import spool
 from ml import datasets, mask_sets
+from ml.datasets.embedding import default_cache
 from ml.datasets.example import DatasetError, Example, Problem, list_problems
 from ml.datasets.label_studio import SOURCE
 from ml.datasets.place import placed, refuse_overwrite
@@ -92,7 +94,7 @@ def export_masks(
     """
     drawn = {
         one.row.task: one
-        for page in read_tasks(client, project_id)
+        for page in spool(read_tasks(client, project_id), default_cache())
         for task in page
         if (one := _drawn(task, kind, known, settings)) is not None
     }

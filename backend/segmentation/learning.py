@@ -108,7 +108,7 @@ class Segmented:
         self.suspected[row] = part, suspicion
 
     def _result(self, row: int) -> Result:
-        """Return a mask as a Label Studio result; empty where the image has no features."""
+        """Return a mask as a Label Studio result; empty where the image's features were damaged since."""
         assert self.fit is not None
         assert self.head is not None
         pyramid = self.desk.pyramids.get(self.desk.key(row))
@@ -152,13 +152,14 @@ def learn(desk: Desk, digest: str, before: Before | None) -> Segmented:
         An earlier fit on the same features and classes, to start from.
     """
     rows = desk.labelled()
+    keys = [desk.key(row) for row in rows.tolist()]
     n_classes = len(desk.kind.mask_classes.names)
-    if before is not None and before.digest == digest and len(before.fit.folds) == len(rows):
+    if before is not None and before.digest == digest and before.fit.is_of(keys):
         fit = before.fit
     else:
         try:
             fit = fit_probe(
-                [desk.key(row) for row in rows.tolist()],
+                keys,
                 lambda number: desk.pyramid(int(rows[number])),
                 lambda number: desk.mask(int(rows[number])),
                 n_classes,

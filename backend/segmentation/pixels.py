@@ -20,6 +20,7 @@ from ml.embedders.stream import in_order, worker_threads
 from ml.embedders.threads import workers_within
 from ml.images import ImageError, ImageLimits, decode_reduced, upright_size
 from ml.segmentation.features import PixelFeatures
+from ml.segmentation.pyramid import Pyramid
 from ml.segmentation.sizes import work_size
 from ml.segmentation.store import PyramidStore
 from ml.vectors import content_key
@@ -175,11 +176,20 @@ class _Intake:
         if content_key(data) != key:
             return [(uri, "its file is another one than when it was embedded")]
         try:
-            width, height = upright_size(data, limits=room.limits)
-            image, _ = decode_reduced(
-                data, limits=room.limits, side=min(work_size(height, width, room.features.side))
-            )
+            room.pyramids.put(key, read_pyramid(room.features, data, room.limits))
         except ImageError as error:
             return [(uri, str(error))]
-        room.pyramids.put(key, room.features.extract(image, (height, width)))
         return [(uri, None)]
+
+
+def read_pyramid(features: PixelFeatures, data: bytes, limits: ImageLimits) -> Pyramid:
+    """Return the features of an image file.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read.
+    """
+    width, height = upright_size(data, limits=limits)
+    image, _ = decode_reduced(data, limits=limits, side=min(work_size(height, width, features.side)))
+    return features.extract(image, (height, width))

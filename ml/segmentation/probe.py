@@ -78,6 +78,15 @@ class ProbeFit:
         """Return the probe that has not seen image ``i``, nor any of its group."""
         return _served(self.heads, int(self.folds[i]), self.temperature, self.channels)
 
+    def unseen_content(self, key: str) -> PixelProbe:
+        """Return the probe that has not seen a content: the head itself, where no image of the fit has it."""
+        found = np.flatnonzero(self.known == np.uint64(_digest(key)))
+        return self.unseen(int(found[0])) if len(found) else self.head
+
+    def is_of(self, keys: Sequence[str]) -> bool:
+        """Tell whether its images are those of these contents, in this order."""
+        return np.array_equal(self.known, np.array([_digest(key) for key in keys], dtype=np.uint64))
+
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays to store: the head's, and under ``warm_`` what a later fit starts from."""
         state = [self.temperature, self.log_loss, self.stable, self.continued, self.begun_with]

@@ -22,3 +22,9 @@ def test_the_head_comes_first_then_the_suspects_then_the_rest(head: int, order: 
     # task 6 has no image that can be used
     predictions = {task: Prediction(task, [], 0.5, "v1") for task in suspicion if task != 6}
     assert [p.task for p in order_predictions(lineup, predictions, head)] == order
+
+
+def test_what_cannot_be_predicted_keeps_its_place_in_the_queue_and_nobody_else_loses_his() -> None:
+    lineup = Lineup({task: Row() for task in (1, 2, 3)}, queue=[3, 2, 1], threshold=0.5, suspects=0)
+    predictions = {task: Prediction(task, [], 0.5, "v1") for task in (1, 3)}
+    assert [p.task for p in order_predictions(lineup, predictions, 2)] == [3, 1]

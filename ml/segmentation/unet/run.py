@@ -21,6 +21,7 @@ from ml.segmentation.unet.trainer import UNetTrainer
 from ml.training.kept import KeptRun, new_folder
 from ml.training.plots import contact_sheet, draw_curves
 from ml.training.yaml_file import read_config_of, write_config
+from ml.vectors import content_key
 
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 ReadMasks = Callable[[Path, str, MaskReadOptions], MaskSet]
 
 DATASET, CLASSES = "dataset.json", "classes.txt"
+_PARTS = ("train", "valid")
 _CURVES = (
     (("train_loss", "training loss"),),
     (("mean_dice", "mean Dice"), ("mean_iou", "mean IoU"), ("pixel_accuracy", "pixel accuracy")),
@@ -40,7 +42,7 @@ class MaskRun(KeptRun[UNetTrainer]):
     """Writes a run's files.
 
     Besides those of every run: ``classes.txt``, and ``dataset.json`` with the place of the masks, how they are read,
-    and who is trained on and who is held out.
+    who is trained on and who is held out, and the digests of their images.
     """
 
     def __init__(self, path: Path, classes: Sequence[str] = ()) -> None:
@@ -63,8 +65,9 @@ class MaskRun(KeptRun[UNetTrainer]):
             **how.as_json(found.classes),
             **{
                 name: [[one.where, one.image] for one in scenes]
-                for name, scenes in zip(("train", "valid"), parts, strict=True)
+                for name, scenes in zip(_PARTS, parts, strict=True)
             },
+            "contents": {name: _contents(scenes) for name, scenes in zip(_PARTS, parts, strict=True)},
         }
         run.write(DATASET, json.dumps(about, ensure_ascii=False, indent=1) + "\n")
         run.write(CLASSES, "".join(f"{name}\n" for name in found.classes.names))
@@ -100,7 +103,7 @@ class MaskRun(KeptRun[UNetTrainer]):
         found = read(Path(how.source), how.format, how.options)
         there = {(scene.where, scene.image): scene for scene in found}
         parts: list[list[Scene]] = []
-        for name in ("train", "valid"):
+        for name in _PARTS:
             gone = [where for where, image in about[name] if (where, image) not in there]
             if gone:
                 raise DatasetError(
@@ -197,6 +200,27 @@ class ReadHow:
 def read_set(source: Path, format: str, options: MaskReadOptions) -> MaskSet:
     """Read masks from a file or a folder, for `MaskRun.open`."""
     return read_masks(source, format=format, options=options, skip_problems=True)
+
+
+def seen_by(path: Path) -> tuple[list[str], list[str]]:
+    """Return the digests of the images that a run was trained on and that it chose its epoch by, wherever they are now.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is no run.
+    ValueError
+        If it does not say.
+    """
+    found = json.loads((path / DATASET).read_text(encoding="utf-8")).get("contents")
+    if found is None:
+        raise ValueError(f"{path / DATASET} does not say which images were seen: train once more")
+    return found["train"], found["valid"]
+
+
+def _contents(scenes: Sequence[Scene]) -> list[str]:
+    files = [scene.path for scene in scenes if scene.path and scene.path.is_file()]
+    return sorted({content_key(file.read_bytes()) for file in files})
 
 
 def best_of(history: Sequence[dict[str, Any]]) -> dict[str, Any]:

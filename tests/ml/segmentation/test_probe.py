@@ -121,6 +121,16 @@ def test_near_duplicates_are_judged_by_the_same_head() -> None:
     assert np.array_equal(alone.folds, fit(SCENES[:24]).folds)
 
 
+def test_a_content_is_predicted_by_the_head_that_has_not_seen_it(fitted: ProbeFit) -> None:
+    known, pyramid = keys(len(fitted.folds)), SCENES[3][0]
+    assert fitted.is_of(known)
+    assert not fitted.is_of([known[1], known[0], *known[2:]])
+    assert not fitted.is_of(known[:-1])
+    unseen = fitted.unseen_content(known[3]).probabilities(pyramid)
+    assert np.array_equal(unseen, fitted.oos_probabilities(3, pyramid))
+    assert fitted.unseen_content("0" * 32) is fitted.head
+
+
 def test_going_on_is_about_the_same_as_beginning_anew(fitted: ProbeFit) -> None:
     restored = ProbeFit.from_arrays(fitted.to_arrays())
     cold, warm = fit(SCENES[:25]), fit(SCENES[:25], warm=restored)
