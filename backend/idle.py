@@ -27,7 +27,7 @@ class IdleWork:
     snapshot: Snapshot
 
     def step(self, interrupted: Callable[[], bool]) -> bool:
-        """Go on until ``interrupted``, asked between two requests, says so; return whether work is left."""
+        """Go on until ``interrupted``, asked between two requests or masks, says so; return whether work is left."""
         publisher, outcome = self.publisher, self.outcome
         with publishing(self.project):
             publisher.write_rows(

@@ -354,7 +354,7 @@ class Refresher:
     def idle_step(self, project_id: int, interrupted: Callable[[], bool]) -> bool:
         """Do what would disturb annotators: complete the predictions, delete old ones, write the last differences.
 
-        Stops between two requests as soon as ``interrupted`` says so.
+        Stops between two requests, or masks to be made, as soon as ``interrupted`` says so.
 
         Returns
         -------

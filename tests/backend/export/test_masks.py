@@ -41,7 +41,7 @@ class Drawn:
 
 @pytest.fixture
 def settings(label_studio: LabelStudioServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr("backend.project_images.default_cache", lambda: tmp_path / "cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return Settings(
         _env_file=None,
         label_studio_url=label_studio.url,
