@@ -23,7 +23,7 @@ from ml.segmentation.probe import fit_probe
 from ml.segmentation.sizes import enlarge_probs_to_mask
 from ml.vectors import content_key
 
-IMAGES = 400
+IMAGES = 300
 LABELLED = 120
 DAMAGED_SHARE = 0.1
 SEED = 7
