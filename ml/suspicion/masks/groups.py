@@ -11,8 +11,9 @@ from scipy.special import gammaincc, gammaln
 from ml.suspicion.noise import PRIOR_RATE
 
 _IMAGINED = 20.0  # masks, of which the prior rate is wrong
-# logarithms, with their deviations: where the parameters of a set of which little is known are
-_WIDTH = (float(np.log(1.3)), 0.4)
+# with their deviations: where the parameters of a set of which little is known are, the last two in logarithms
+_MIDDLE = (1.5, 0.3)
+_WIDTH = (float(np.log(0.9)), 0.1)
 _REACH = (float(np.log(4.0)), 0.4)
 _MOST = 0.5  # of a set may be wrong: beyond that what is usual is what is wrong
 _FLOOR = 1e-300
@@ -56,7 +57,7 @@ class TwoGroups:
             mixed = np.logaddexp(np.log1p(-groups.rate) + right, np.log(groups.rate) + wrong)
             prior = 0.5 * sum(
                 ((value - mean) / spread) ** 2
-                for value, (mean, spread) in zip(place[1:3], (_WIDTH, _REACH), strict=True)
+                for value, (mean, spread) in zip(place[:3], (_MIDDLE, _WIDTH, _REACH), strict=True)
             )
             imagined = PRIOR_RATE * np.log(groups.rate) + (1 - PRIOR_RATE) * np.log1p(-groups.rate)
             return float(prior - _IMAGINED * imagined - mixed.sum())

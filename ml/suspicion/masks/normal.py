@@ -11,7 +11,10 @@ import numpy as np
 from ml.suspicion.masks.findings import MaskFindings, Part
 
 _IMAGINED_PARTS = 10.0  # of a pair of classes, as strong as those of all pairs
-_USUAL, _IMAGINED = 0.35, 50.0  # strength of parts elsewhere, and how many parts that counts for
+_USUAL, _IMAGINED = 0.4, 50.0  # strength of parts elsewhere, and how many parts that counts for
+_FEW = 60.0  # masks, of which so many
+_WRONG = 0.1  # may be wrong, and make a kind of parts look usual
+_FADE = 4.0  # power by which that matters less where there are more masks
 _LEAST_SCALE = 0.1  # where all evidence is faint, what is a little less faint is nothing to speak of
 _LEAST_SPREAD = 0.1
 _OWN = 0.7  # of a pair's scale in logarithms, the rest is that of all
@@ -48,7 +51,12 @@ class Normal:
 
     @classmethod
     def of(cls, findings: Sequence[MaskFindings]) -> Normal:
-        """Learn it from at least one mask. Medians and quartiles alone are used, so some wrong masks do little harm."""
+        """Learn it from at least one mask.
+
+        Medians and quartiles alone are used, so some wrong masks do little harm. In a small set all parts of a reason
+        and pair of classes may be of wrong masks, and would pass for usual: so the strongest, of as many masks as may
+        be wrong, are left out there, and where few are left, their strength elsewhere stands in.
+        """
         strengths: dict[_Key, list[float]] = defaultdict(list)
         for found in findings:
             for part in found.parts:
@@ -58,10 +66,14 @@ class Normal:
         scale = (typical * len(every) + _USUAL * _IMAGINED) / (len(every) + _IMAGINED)
         scale = max(scale, _LEAST_SCALE)
         n = len(findings)
+        few = min(1.0, (_FEW / n) ** _FADE)
+        drawn_to = scale + few * (_USUAL - scale)
         pairs = {}
         for key, values in strengths.items():
-            own = float(np.median(values)) / _LN2
-            shrunk = (own * len(values) + scale * _IMAGINED_PARTS) / (len(values) + _IMAGINED_PARTS)
+            left = max(len(values) - _WRONG * n * few, 0.0)
+            usual = sorted(values)[: int(np.ceil(left))]
+            own = float(np.median(usual)) / _LN2 if usual else drawn_to
+            shrunk = (own * left + drawn_to * _IMAGINED_PARTS) / (left + _IMAGINED_PARTS)
             pairs[key] = max(shrunk, _LEAST_SCALE), (len(values) + 1) / (n + 1)
         middle, upper = np.quantile(_softmins(findings), [0.5, 0.75])
         return cls(scale, pairs, 1 / (n + 1), float(middle), max(float(upper - middle), _LEAST_SPREAD))

@@ -60,8 +60,7 @@ def test_masks_are_learned_and_come_back_as_predictions(shapes: Make) -> None:
 
 
 def test_a_damaged_mask_is_the_first_suspect_and_shows_where(shapes: Make) -> None:
-    # of twenty masks little is known, so the list is asked for with some right ones in it
-    b = shapes(count=24, drawn=20, masks={7: without(7, 1)}, review_precision=0.3)
+    b = shapes(count=24, drawn=20, masks={7: without(7, 1)})
     b.refresh("connect")
     b.idle()
     suspicion = {number: b.shown(number)["suspicion"] for number in range(20)}

@@ -10,7 +10,7 @@ from ml.masks.damage import damage_mask
 from ml.suspicion.masks import REASONS, MaskFindings, judge_mask, judge_masks
 from ml.suspicion.masks.groups import TwoGroups
 from ml.suspicion.reasons import DUPLICATE, TOO_FEW
-from tests.ml.suspicion_masks.scenes import Scenes
+from tests.ml.suspicion_masks.scenes import CLASSES, Scenes, draw, predict
 
 _BAD = 12  # of the scenes' masks
 
@@ -139,6 +139,34 @@ def test_sets_of_a_few_are_judged(count: int, right: list[MaskFindings]) -> None
     assert (judged.suspicion < 0.5).all()
     assert 0 <= judged.expected_wrong <= 0.3 * count + 0.01
     assert len(judged.reason) == len(judged.part) == count
+
+
+def small_set(count: int, wrong: int, seed: int) -> list[MaskFindings]:
+    """Masks of which the first lack all objects of their commonest class; the others are hardly doubted."""
+    rng = np.random.default_rng(seed)
+    findings = []
+    for row in range(count):
+        truth = draw(rng)
+        label = truth.copy()
+        if row < wrong:
+            label[label == np.bincount(truth[truth > 0]).argmax()] = 0
+        findings.append(judge_mask(label, predict(truth, CLASSES, rng, noise=0.8), CLASSES))
+    return findings
+
+
+@pytest.mark.parametrize(("count", "wrong"), [(20, 1), (30, 3), (40, 4)])
+def test_a_few_damaged_masks_do_not_pass_for_usual(count: int, wrong: int) -> None:
+    found, false = [], []
+    for seed in range(4):
+        judged = judge_masks(small_set(count, wrong, seed))
+        found += (judged.suspect & (judged.suspicion >= 0.5))[:wrong].tolist()
+        false.append(int(judged.suspect[wrong:].sum()))
+    assert np.mean(found) >= 0.75
+    assert np.mean(false) <= 1
+
+
+def test_small_sets_without_damage_have_hardly_a_suspect() -> None:
+    assert max(int(judge_masks(small_set(30, 0, seed)).suspect.sum()) for seed in range(4)) <= 1
 
 
 def test_masks_that_are_all_alike(right: list[MaskFindings]) -> None:
