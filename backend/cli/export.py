@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from backend.cli.common import ProjectOption, clear_errors, console, errors, label_studio_settings
 from backend.cli.masks import FORMATS
+
+Format = Literal[
+    "jsonl", "csv", "json", "folders", "masks", "mmseg", "coco", "coco-polygons", "label-studio-brush",
+    "label-studio-polygons",
+]  # fmt: skip
 
 
 def export(
@@ -17,14 +22,14 @@ def export(
         Path, typer.Option("--out", "-o", help="File to write, or folder: `folders`, `masks`, `mmseg`.")
     ],
     format: Annotated[
-        str,
+        Format | None,
         typer.Option(
             "--format",
             "-f",
             help=f"Of choices: jsonl, csv, json or folders. Of masks: {FORMATS}; csv, jsonl or json for the table "
             "alone. Without it jsonl, or masks.",
         ),
-    ] = "",
+    ] = None,
     drop_suspects: Annotated[
         bool, typer.Option("--drop-suspects", help="Leave out labels that are suspect and not reviewed.")
     ] = False,
@@ -52,7 +57,7 @@ def export(
             done = export_project(
                 settings,
                 project,
-                format,
+                format or "",
                 out,
                 drop_suspects=drop_suspects,
                 apply_suggestions=apply_suggestions,

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -15,6 +16,9 @@ from typer.testing import CliRunner, Result
 import backend.connect
 import backend.export
 from backend.cli import app
+from backend.cli.export import Format
+from backend.export import FORMATS, Exported
+from backend.export.masks import MASK_FORMATS
 from backend.jobs.embedded import to_environment
 from backend.jobs.hints import HintStore
 from backend.jobs.locks import announce_worker
@@ -200,19 +204,16 @@ def test_rollback_to_nowhere_changes_nothing(shell: Shell, trained: Trained):
     assert reasons(trained.settings) == set()
 
 
+def test_export_offers_every_format():
+    assert set(get_args(Format)) == {*FORMATS, *MASK_FORMATS}
+
+
 def test_export_hands_its_options_on(shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     seen = {}
 
     def export(settings: Settings, project_id: int, format: str, out: Path, **options: object):
         seen.update(project=project_id, format=format, out=out, **options)
-        return SimpleNamespace(
-            rows=3,
-            out=out,
-            statuses={"kept": 2, "suspect": 1},
-            dropped=1,
-            applied=2,
-            left_out=["task 4: gone"],
-        )
+        return Exported(out, 3, {"kept": 2, "suspect": 1}, dropped=1, applied=2, left_out=["task 4: gone"])
 
     monkeypatch.setattr(backend.export, "export_project", export)
     out = tmp_path / "labels.csv"
