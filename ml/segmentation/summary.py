@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import label
 
 _LEAST = 4  # cells; what is smaller is a rim more often than a thing
 
@@ -65,6 +64,8 @@ def summarise(probs: np.ndarray) -> PixelSummary:
 
 def _pieces(best: np.ndarray) -> np.ndarray:
     """Return the number of each pixel's connected piece, from 0, shape (h * w,)."""
+    from scipy.ndimage import label  # a server that only predicts does without
+
     pieces = np.zeros(best.shape, dtype=np.int64)
     count = 0
     for number in np.unique(best):
