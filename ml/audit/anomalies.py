@@ -47,6 +47,7 @@ RULES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], int]] = {
     "edges": (_log, LOW),
     GREY_ENTROPY: (_same, LOW),
 }
+_EPS, _TINY = float(np.finfo(np.float64).eps), float(np.finfo(np.float64).tiny)
 _OUT = 0.5  # of the outlier score
 
 
@@ -73,9 +74,11 @@ def modified_z(values: np.ndarray) -> np.ndarray:
         if not len(reach):
             continue
         deviation = _MAD_TO_DEVIATION * float(np.median(level))
-        if deviation <= 0:
+        # what rounding alone may leave is no deviation
+        if deviation <= _EPS * float(reach.max()):
             deviation = _MEAN_TO_DEVIATION * float(level.mean())
-        z[side] = off[side] / deviation
+        if deviation >= _TINY:
+            z[side] = off[side] / deviation
     return z
 
 

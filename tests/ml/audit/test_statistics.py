@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -70,6 +70,8 @@ def test_one_odd_value_among_equal_ones_is_far_out() -> None:
 
 
 @given(arrays(np.float64, st.integers(1, 40), elements=st.floats(-1e6, 1e6) | st.just(np.nan)))
+@example(np.array([5e-324, 0.0]))
+@example(np.array([1e6, 1e-303, 1e-303, 1e-303, 0.0, -1.0, -1.0, -1.0, -1.0]))
 @settings(deadline=None)
 def test_scores_are_finite_and_do_not_depend_on_unit_or_origin(values: np.ndarray) -> None:
     z = modified_z(values)
