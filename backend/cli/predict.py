@@ -53,7 +53,7 @@ def predict(
     """
     with clear_errors():
         from ml.datasets import DatasetError, write_dataset
-        from ml.datasets.example import list_problems
+        from ml.datasets.example import unusable
         from ml.datasets.place import refuse_overwrite
         from ml.training.predict import load_classifiers, predict_images, prediction_rows
 
@@ -66,10 +66,7 @@ def predict(
         with steps("classifying") as bar:
             found = predict_images(classifiers, dataset.examples, done=bar.progress)
         if found.problems and not skip_problems:
-            raise DatasetError(
-                f"{len(found.problems)} of {len(dataset)} images cannot be used. Mend them, or leave them out with "
-                f"--skip-problems:\n{list_problems(found.problems)}"
-            )
+            raise DatasetError(unusable(found.problems, len(dataset)))
         rows = prediction_rows(found, top)
         write_dataset(rows, out, format="csv", force=force)
         console.print(f"Wrote {len(rows)} predictions to {out}.", highlight=False, soft_wrap=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ml.datasets.example import Dataset, DatasetError, Example, Problem, list_problems
+from ml.datasets.example import Dataset, DatasetError, Example, Problem, list_problems, unusable
 from ml.datasets.formats import FORMATS, find_format, format_for, format_of
 from ml.datasets.options import ReadOptions, WriteOptions
 from ml.datasets.place import placed
@@ -81,10 +81,8 @@ def collect(
         else:
             dataset.examples.append(one)
     if dataset.problems and not skip_problems:
-        raise DatasetError(
-            f"{source}: {len(dataset.problems)} of {len(dataset) + len(dataset.problems)} entries cannot be used. "
-            f"Mend them, or leave them out with --skip-problems:\n{list_problems(dataset.problems)}"
-        )
+        total = len(dataset) + len(dataset.problems)
+        raise DatasetError(f"{source}: {unusable(dataset.problems, total, 'entries')}")
     if not dataset.examples:
         what = f":\n{list_problems(dataset.problems)}" if dataset.problems else ""
         raise DatasetError(f"{source}, read as {read_as}, has no image{what}")

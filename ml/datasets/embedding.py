@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ml.datasets.example import Dataset, DatasetError, Example, Problem, list_problems
+from ml.datasets.example import Dataset, DatasetError, Example, Problem, list_problems, unusable
 from ml.datasets.file_cache import FileCache, FileContent, FileState
 from ml.embedders import Embedder, Streamed, embed_stream
 from ml.images import ImageLimits
@@ -240,10 +240,7 @@ def _collect(dataset: Dataset, store: VectorStore, run: _Run, skip_problems: boo
         why = run.errors[example.path] if example.path else "it is not a file on this machine"
         broken.append(Problem(example.where, f"image {example.image[:200]}: {why}"))
     if broken and not skip_problems:
-        raise DatasetError(
-            f"{dataset.source}: {len(broken)} of {len(dataset)} images cannot be used. Mend them, or leave them "
-            f"out with --skip-problems:\n{list_problems(broken)}"
-        )
+        raise DatasetError(f"{dataset.source}: {unusable(broken, len(dataset))}")
     if not examples:
         raise DatasetError(f"{dataset.source} has no image that can be used:\n{list_problems(broken)}")
     keys = [one.key for one in seen]

@@ -99,3 +99,11 @@ def list_problems(problems: Sequence[Problem]) -> str:
     if len(problems) > _SHOWN:
         lines.append(f"  and {len(problems) - _SHOWN} more")
     return "\n".join(lines)
+
+
+def unusable(problems: Sequence[Problem], total: int, what: str = "images") -> str:
+    """Return the message that refuses a source for its problems: of so many images, or entries, in all."""
+    return (
+        f"{len(problems)} of {total} {what} cannot be used. Mend them, or leave them out with "
+        f"--skip-problems:\n{list_problems(problems)}"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ml.datasets.example import DatasetError, Problem, list_problems
+from ml.datasets.example import DatasetError, Problem, list_problems, unusable
 from ml.datasets.place import placed
 from ml.mask_sets.formats import FORMATS, find_format, format_of
 from ml.mask_sets.options import MaskReadOptions, MaskWriteOptions
@@ -121,7 +121,4 @@ def refuse(found: MaskSet, problems: list[Problem], of: int | None = None) -> No
         Always.
     """
     count = len(found) + len(found.problems) if of is None else of
-    raise DatasetError(
-        f"{found.source}: {len(problems)} of {count} images cannot be used. "
-        f"Mend them, or leave them out with --skip-problems:\n{list_problems(problems)}"
-    )
+    raise DatasetError(f"{found.source}: {unusable(problems, count)}")

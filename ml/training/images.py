@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ml.datasets import DatasetError, Example, Problem
-from ml.datasets.example import list_problems
+from ml.datasets.example import unusable
 from ml.datasets.options import ReadImage, read_file
 from ml.embedders.preprocess import Preprocess
 from ml.embedders.stream import in_order, worker_threads
@@ -104,10 +104,7 @@ def cache_pixels(
     if problems and not skip_problems:
         del array
         draft.unlink()
-        raise DatasetError(
-            f"{len(problems)} of {len(examples)} images cannot be used. Mend them, or leave them out with "
-            f"--skip-problems:\n{list_problems(list(problems.values()))}"
-        )
+        raise DatasetError(unusable(list(problems.values()), len(examples)))
     array.flush()
     del array
     bad = np.array(sorted(problems), dtype=np.int64)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ml.contact_sheet import contact_sheet
 from ml.datasets import DatasetError, Problem
-from ml.datasets.example import list_problems
+from ml.datasets.example import unusable
 from ml.datasets.find import is_uri, list_images
 from ml.images import ImageError
 from ml.mask_sets import MaskSet, Scene
@@ -194,10 +194,7 @@ def write_predicted(
             done.count += 1
         progress(number, len(scenes))
     if done.problems and (not skip_problems or not done.count):
-        raise DatasetError(
-            f"{len(done.problems)} of {len(scenes)} images cannot be used. Mend them, or leave them out with "
-            f"--skip-problems:\n{list_problems(done.problems)}"
-        )
+        raise DatasetError(unusable(done.problems, len(scenes)))
     (out / CLASSES).write_text("".join(f"{name}\n" for name in model.classes.names), encoding="utf-8")
     return done
 
