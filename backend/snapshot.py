@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
-from functools import partial
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from backend.packed import PackedResult
+from backend.outlines import SCHEMA as OUTLINES
+from backend.outlines import put_outlines, read_outlines, split_off, with_outlines, without_outlines
+from backend.sqlite_file import connected, create
 from backend.storage import is_storage_error
-from ml.masks import MaskError
 
 SNAPSHOT = "snapshot.sqlite"
 # meta: whether a publish has begun and not ended, so that what stands in Label Studio is not known for certain
@@ -22,8 +22,6 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS tasks (
     id INTEGER PRIMARY KEY, created_at TEXT NOT NULL, updated_at TEXT NOT NULL, is_labeled INTEGER NOT NULL,
     data TEXT NOT NULL, annotations TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS outlines (
-    task INTEGER NOT NULL, annotation INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (task, annotation));
 CREATE TABLE IF NOT EXISTS judged (task INTEGER PRIMARY KEY, label TEXT NOT NULL, findings TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS content (
     uri TEXT PRIMARY KEY, key TEXT, error TEXT, tried_at REAL NOT NULL, measures BLOB);
@@ -34,8 +32,6 @@ CREATE TABLE IF NOT EXISTS posted (
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 _CONTENT = "uri, key, error, tried_at, measures"
-# in a stored annotation: its result's regions, whose outlines have a table of their own
-_PACKED = "packed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,22 +146,13 @@ class SnapshotStore:
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
+        create(path, _SCHEMA + OUTLINES)
         with self._connect() as db:
-            db.execute("PRAGMA journal_mode=WAL")
-            db.executescript(_SCHEMA)
             _add_missing_columns(db)
 
-    @contextmanager
-    def _connect(self) -> Iterator[sqlite3.Connection]:
-        db = sqlite3.connect(self.path, timeout=10)
-        try:
-            db.execute("PRAGMA synchronous=NORMAL")
-            with db:
-                yield db
-        finally:
-            db.close()
+    def _connect(self) -> AbstractContextManager[sqlite3.Connection]:
+        return connected(self.path)
 
     @classmethod
     def for_reading(cls, path: Path) -> SnapshotStore:
@@ -195,7 +182,9 @@ class SnapshotStore:
                 updated_at=row[1],
                 is_labeled=bool(row[2]),
                 data=json.loads(row[3]),
-                annotations=tuple(self._annotation(row[0], a) for a in json.loads(row[4])),
+                annotations=tuple(
+                    AnnotationRecord(**with_outlines(row[0], a, self._outlines)) for a in json.loads(row[4])
+                ),
                 created_at=row[5],
             )
             for row in rows
@@ -208,13 +197,13 @@ class SnapshotStore:
 
     def upsert(self, tasks: Iterable[TaskRecord]) -> list[TaskRecord]:
         """Insert or replace tasks; return them as `load` does, with the outlines of masks on disk alone."""
-        outlines: list[tuple[int, int, bytes]] = []
-        stored = [self._keep(task, outlines) for task in tasks]
+        split = [split_off(task, self._outlines) for task in tasks]
+        stored = [task for task, _ in split]
         rows = [
             {
                 **{name: getattr(task, name) for name in ("id", "created_at", "updated_at", "is_labeled")},
                 "data": json.dumps(task.data),
-                "annotations": json.dumps([_as_json(a) for a in task.annotations]),
+                "annotations": json.dumps([without_outlines(a) for a in task.annotations]),
             }
             for task in stored
         ]
@@ -224,38 +213,12 @@ class SnapshotStore:
                 "VALUES (:id, :created_at, :updated_at, :is_labeled, :data, :annotations)",
                 rows,
             )
-            db.executemany("DELETE FROM outlines WHERE task = ?", [(task.id,) for task in stored])
-            db.executemany("INSERT OR REPLACE INTO outlines VALUES (?, ?, ?)", outlines)
+            put_outlines(db, (task.id for task in stored), [row for _, rows in split for row in rows])
         return stored
-
-    def _keep(self, task: TaskRecord, outlines: list[tuple[int, int, bytes]]) -> TaskRecord:
-        """Return a task whose outlines are read from the store, and note those to be written there."""
-        packed = {a.id: a.result for a in task.annotations if isinstance(a.result, PackedResult)}
-        if not packed:
-            return task
-        outlines += [(task.id, number, result.read()) for number, result in packed.items()]
-        annotations = [
-            replace(a, result=self._on_disk(task.id, a.id, packed[a.id].line)) if a.id in packed else a
-            for a in task.annotations
-        ]
-        return replace(task, annotations=tuple(annotations))
-
-    def _annotation(self, task_id: int, raw: dict[str, Any]) -> AnnotationRecord:
-        if isinstance(raw["result"], dict):
-            raw["result"] = self._on_disk(task_id, raw["id"], raw["result"][_PACKED])
-        return AnnotationRecord(**raw)
-
-    def _on_disk(self, task_id: int, annotation_id: int, line: str) -> PackedResult:
-        return PackedResult(line, partial(self._outlines, task_id, annotation_id))
 
     def _outlines(self, task_id: int, annotation_id: int) -> bytes:
         with self._connect() as db:
-            row = db.execute(
-                "SELECT data FROM outlines WHERE task = ? AND annotation = ?", (task_id, annotation_id)
-            ).fetchone()
-        if row is None:
-            raise MaskError(f"annotation {annotation_id} is gone, or has changed since it was read")
-        return bytes(row[0])
+            return read_outlines(db, task_id, annotation_id)
 
     def delete(self, task_ids: Iterable[int]) -> None:
         """Forget tasks and their history."""
@@ -392,14 +355,6 @@ class _FrozenStore(SnapshotStore):
     def _connect(self) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(f"{self.path.resolve().as_uri()}?immutable=1", uri=True)) as db:
             yield db
-
-
-def _as_json(annotation: AnnotationRecord) -> dict[str, Any]:
-    result = annotation.result
-    return {
-        **{one.name: getattr(annotation, one.name) for one in fields(annotation)},
-        "result": {_PACKED: result.line} if isinstance(result, PackedResult) else list(result),
-    }
 
 
 def _add_missing_columns(db: sqlite3.Connection) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from backend.sqlite_file import connected, create
 
 FILE = "segmentation.sqlite"
 _SCHEMA = """
@@ -35,25 +35,12 @@ class Memory:
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        with self._connect() as db:
-            db.execute("PRAGMA journal_mode=WAL")
-            db.executescript(_SCHEMA)
-
-    @contextmanager
-    def _connect(self) -> Iterator[sqlite3.Connection]:
-        db = sqlite3.connect(self.path, timeout=10)
-        try:
-            db.execute("PRAGMA synchronous=NORMAL")
-            with db:
-                yield db
-        finally:
-            db.close()
+        create(path, _SCHEMA)
 
     def recall(self, name: str) -> dict[str, Remembered]:
         """Return all that is known under a name, by key; what was kept longest ago comes first."""
-        with self._connect() as db:
+        with connected(self.path) as db:
             rows = db.execute(
                 "SELECT key, source, value FROM memory WHERE name = ? ORDER BY rowid", (name,)
             ).fetchall()
@@ -62,18 +49,18 @@ class Memory:
     def keep(self, name: str, source: str, values: Mapping[str, Any]) -> None:
         """Remember values that came from ``source``, by key."""
         rows = [(name, key, source, json.dumps(value)) for key, value in values.items()]
-        with self._connect() as db:
+        with connected(self.path) as db:
             db.executemany("INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?)", rows)
 
     def forget(self, name: str, keys: Collection[str]) -> None:
         """Forget values by key."""
-        with self._connect() as db:
+        with connected(self.path) as db:
             db.executemany("DELETE FROM memory WHERE name = ? AND key = ?", [(name, key) for key in keys])
 
     def keep_only(self, name: str, keys: Collection[str]) -> None:
         """Forget what is known of other keys."""
         wanted = set(keys)
-        with self._connect() as db:
+        with connected(self.path) as db:
             known = [key for (key,) in db.execute("SELECT key FROM memory WHERE name = ?", (name,))]
         if gone := [key for key in known if key not in wanted]:
             self.forget(name, gone)
